@@ -1,0 +1,50 @@
+"""Laws: what must hold of an argument, said with the law, the value and its name."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+
+class LawError(ValueError):
+    """A law does not hold. `field` names the argument it is about.
+
+    The message reads "`law` must hold, but got field=value"; whoever knows where the value came
+    from (a config key) appends that.
+    """
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def law(text: str, holds: Any, **value: Any) -> None:
+    """Raise `LawError` unless `holds` (an array must hold everywhere).
+
+    >>> law("0 <= decay < 1", 0 <= 0.5 < 1, decay=0.5)
+    >>> law("0 <= decay < 1", 0 <= 1.5 < 1, decay=1.5)
+    Traceback (most recent call last):
+        ...
+    nnlab.core.laws.LawError: `0 <= decay < 1` must hold, but got decay=1.5
+    """
+    if not np.all(holds):
+        ((field, got),) = value.items()
+        raise LawError(f"`{text}` must hold, but got {field}={got}", field)
+
+
+def one_of(known: Collection[str], **value: Any) -> None:
+    """Raise `LawError` unless the value is one of the known names; suggest the nearest."""
+    ((field, got),) = value.items()
+    if got not in known:
+        raise LawError(
+            f"{field} must be one of {', '.join(sorted(known))}, "
+            f"but got {field}={got}{nearest(got, known)}",
+            field,
+        )
+
+
+def nearest(name: Any, known: Collection[str]) -> str:
+    """A suggestion, " (did you mean X?)", or nothing when no known name is near."""
+    close = get_close_matches(str(name), sorted(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
