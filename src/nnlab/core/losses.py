@@ -27,6 +27,9 @@ class Loss(Protocol):
     def encode(self, labels: Array, classes: int, dtype: DTypeLike) -> Array:
         """Integer labels `(n,)` in the form this loss takes as y."""
 
+    def decide(self, z: Array) -> Array:
+        """The predicted labels `(..., m)` for scores z."""
+
     def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         """The mean loss `(...)` and dz = d(mean loss)/dz."""
 
@@ -42,6 +45,9 @@ class OnLabels:
     def encode(self, labels: Array, classes: int, dtype: DTypeLike) -> Array:
         return labels.astype(np.intp)
 
+    def decide(self, z: Array) -> Array:
+        return np.asarray(z.argmax(axis=-1))
+
 
 class OnNumbers:
     """A loss on C scores and C numbers: labels become one-hot rows."""
@@ -53,6 +59,9 @@ class OnNumbers:
 
     def encode(self, labels: Array, classes: int, dtype: DTypeLike) -> Array:
         return np.eye(classes, dtype=dtype)[labels]
+
+    def decide(self, z: Array) -> Array:
+        return np.asarray(z.argmax(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,9 @@ class BinaryCrossEntropy(OnNumbers):
         if classes == 2:
             return labels.astype(dtype)[:, None]
         return super().encode(labels, classes, dtype)
+
+    def decide(self, z: Array) -> Array:
+        return (z[..., 0] > 0).astype(np.intp) if z.shape[-1] == 1 else super().decide(z)
 
     def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         m = z.shape[-2]

@@ -15,7 +15,7 @@ class Parabola:
 
     def __call__(self, theta: Array, batch: None, grad: Array, work: Workspace) -> Array:
         np.multiply(theta, np.asarray(self.curvature, theta.dtype), out=grad)
-        return np.vecdot(theta, grad) / 2
+        return np.asarray(np.vecdot(theta, grad) / 2)
 
 
 @dataclass(frozen=True)

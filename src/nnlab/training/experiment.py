@@ -1,0 +1,39 @@
+"""An experiment: everything that decides the bits of a training, as typed components."""
+
+from dataclasses import dataclass
+
+from nnlab.core.averaging import Averaging
+from nnlab.core.durations import Duration
+from nnlab.core.laws import law, one_of
+from nnlab.core.losses import Loss
+from nnlab.core.model import Model
+from nnlab.core.optimizers import Optimizer
+from nnlab.core.penalties import Penalty
+from nnlab.core.schedules import Schedule
+from nnlab.data.sources import Source
+from nnlab.training.stopping import Rule
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A model, how it is trained and on what."""
+
+    model: Model
+    loss: Loss
+    penalty: Penalty
+    optimizer: Optimizer
+    schedule: Schedule
+    data: Source
+    averaging: Averaging
+    stopping: tuple[Rule, ...]
+    seed: int = 0
+    batch_size: int = 32
+    dtype: str = "float32"
+    evaluate_every: str = "1 epoch"
+
+    def __post_init__(self) -> None:
+        law("seed >= 0", self.seed >= 0, seed=self.seed)
+        law("batch_size >= 1", self.batch_size >= 1, batch_size=self.batch_size)
+        one_of(("float32", "float64"), dtype=self.dtype)
+        Duration.parse(self.evaluate_every, "evaluate_every")
+        law("at least one rule ends a run", len(self.stopping) > 0, stopping=self.stopping)

@@ -1,0 +1,58 @@
+"""What is measured on a part of the data, in batches that fit the cache."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nnlab.core.arrays import Array, Workspace
+from nnlab.core.losses import Loss
+from nnlab.core.model import Network
+from nnlab.core.objective import Batch
+
+_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Loss and score of a network on one part of the data.
+
+    The score is the accuracy for labels, and for regression R^2 = 1 - sum (y - z)^2 /
+    sum (y - mean(y))^2 (0 where every target is the same). The loss is the data's alone, without
+    the penalty. Sums are taken in float64.
+    """
+
+    network: Network
+    loss: Loss
+    encoded: Batch
+    labels: Array | None
+    """Integer labels, or None for regression."""
+    work: Workspace = field(default_factory=Workspace)
+
+    @property
+    def score(self) -> str:
+        """The score's name."""
+        return "r2" if self.labels is None else "accuracy"
+
+    def __call__(self, theta: Array) -> dict[str, float]:
+        """{"loss": ..., "accuracy" or "r2": ...} at theta `(P,)`."""
+        loss = right = 0.0
+        for rows in self._chunks():
+            x, y = self.encoded.x[rows], self.encoded.y[rows]
+            z = self.network.forward(theta, x, self.work)[-1]
+            loss += float(self.loss(z, y, self.work)[0]) * len(x)
+            if self.labels is None:
+                right += float(np.square(z - y, dtype=np.float64).sum())
+            else:
+                right += int((self.loss.decide(z) == self.labels[rows]).sum())
+        n = len(self.encoded.x)
+        return {"loss": loss / n, self.score: self._r2(right) if self.labels is None else right / n}
+
+    def _r2(self, squares: float) -> float:
+        y = self.encoded.y.astype(np.float64)
+        total = float(np.square(y - y.mean(axis=0)).sum())
+        return 1 - squares / total if total else 0.0
+
+    def _chunks(self) -> Iterator[slice]:
+        for start in range(0, len(self.encoded.x), _ROWS):
+            yield slice(start, start + _ROWS)
