@@ -1,10 +1,11 @@
 """Laws: what must hold of an argument, said with the law, the value and its name."""
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+
+from nnlab.names import nearest
 
 
 class LawError(ValueError):
@@ -42,9 +43,3 @@ def one_of(known: Collection[str], **value: Any) -> None:
             f"but got {field}={got}{nearest(got, known)}",
             field,
         )
-
-
-def nearest(name: Any, known: Collection[str]) -> str:
-    """A suggestion, " (did you mean X?)", or nothing when no known name is near."""
-    close = get_close_matches(str(name), sorted(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

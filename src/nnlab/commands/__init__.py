@@ -1,0 +1,1 @@
+"""The doors: what each command of `nnlab` does and what it says."""

@@ -1,0 +1,1 @@
+"""One experiment as files: its config, its journal, its environment, its weights."""

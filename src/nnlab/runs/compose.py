@@ -1,0 +1,142 @@
+"""Hydra's edge: from groups and overrides to a config as plain data."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nnlab.errors import UserError
+from nnlab.names import nearest
+from nnlab.runs.plain import Config, flatten
+
+VERSION_BASE = "1.3"
+
+
+def packaged(folder: str) -> Path:
+    """`conf` or `sweeps` as they come with nnlab: inside the wheel, or beside the sources."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "_packaged" / folder
+    return inside if inside.is_dir() else package.parents[1] / folder
+
+
+def folders(folder: str) -> list[Path]:
+    """Where `conf` or `sweeps` files are looked for: the working directory's come first."""
+    own, ours = Path.cwd() / folder, packaged(folder)
+    return [own, ours] if own.is_dir() and own.resolve() != ours else [ours]
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The config that these overrides of `conf/train.yaml` make, resolved."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    _search_working_directory_first()
+    with (
+        readable_errors(overrides),
+        initialize_config_dir(str(packaged("conf")), version_base=VERSION_BASE),
+    ):
+        return resolved(hydra_compose("train", list(overrides)))
+
+
+def run_app(arguments: Sequence[str], task: Callable[[Config], None]) -> None:
+    """Run `task` as a Hydra application: overrides, --cfg, --help, --multirun and the rest."""
+    import hydra
+
+    _search_working_directory_first()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed
+    sys.argv = ["nnlab train", *arguments]
+    app = hydra.main(
+        version_base=VERSION_BASE, config_path=str(packaged("conf")), config_name="train"
+    )
+    raised: list[BaseException] = []
+
+    def job(composed: Any) -> None:
+        if raised:  # a grid ends at its first error
+            return
+        try:
+            with readable_errors(arguments):
+                task(resolved(composed))
+        except Exception as error:  # kept from Hydra, which would print it
+            raised.append(error)
+
+    with readable_errors(arguments):
+        app(job)()
+    if raised:
+        raise raised[0]
+
+
+def resolved(composed: Any) -> Config:
+    """A composed config with its interpolations filled in, as plain data."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    plain.pop("hydra", None)
+    return {str(key): value for key, value in plain.items()}
+
+
+@contextmanager
+def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise about the input into a `UserError`."""
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except OverrideParseException as error:
+        raise UserError(f"{error.override!r} is not an override: {_first_line(error)}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explained(str(error), overrides) or _chain(error)) from error
+
+
+def _explained(message: str, overrides: Sequence[str]) -> str | None:
+    """The two common mistakes in our words: a choice or a key that is not there."""
+    if choice := re.search(r"Could not find '(.+)/([^/']+)'", message):
+        group, name = choice.groups()
+        known = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
+        return (
+            f"{group} has no choice {name}{nearest(name, known)}; "
+            f"the choices are {', '.join(known) or 'none'}"
+        )
+    if override := re.search(r"Could not override '(.+)'", message):
+        key = override[1]
+        chosen = [item for item in overrides if "." not in item.split("=")[0]]
+        chosen = [item for item in chosen if not item.lstrip("+~").startswith(key)]
+        with suppress(UserError):
+            known = [name for name, _ in flatten(compose(chosen))]
+            groups = {name.split(".")[0] for name in known}
+            return (
+                f"{key} is not a key of the config{nearest(key, {*known, *groups})}; "
+                f"`nnlab train --cfg job` shows the keys"
+            )
+    return None
+
+
+def _chain(error: BaseException | None) -> str:
+    """The first lines of an error and of what caused it."""
+    lines = []
+    while error is not None:
+        lines.append(_first_line(error))
+        error = error.__cause__
+    return ": ".join(dict.fromkeys(line for line in lines if line))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _search_working_directory_first() -> None:
+    """Put `conf/` of the working directory in front of Hydra's search path."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class WorkingDirectoryFirst(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for folder in folders("conf")[:-1]:
+                search_path.prepend(provider="working directory", path=f"file://{folder}")
+
+    Plugins.instance().register(WorkingDirectoryFirst)

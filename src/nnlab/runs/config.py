@@ -1,0 +1,151 @@
+"""From plain data to a typed experiment: every key, type and range is checked here.
+
+A component's schema is its dataclass: its fields, their types, and its own laws.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from nnlab.core.laws import LawError
+from nnlab.errors import UserError
+from nnlab.names import nearest
+from nnlab.runs.destination import Tracking
+from nnlab.runs.plain import Config
+from nnlab.runs.registry import GROUPS
+from nnlab.runs.runtime import Runtime
+from nnlab.training.experiment import Experiment
+from nnlab.training.trainer import Training
+
+_EXPERIMENT_GROUPS = (
+    "model",
+    "loss",
+    "penalty",
+    "optimizer",
+    "schedule",
+    "data",
+    "averaging",
+)
+_EXPERIMENT_FIELDS = {"seed": int, "batch_size": int, "dtype": str, "evaluate_every": str}
+KEYS = (*_EXPERIMENT_GROUPS, "stopping", *_EXPERIMENT_FIELDS, "tracking", "runtime", "store")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A checked config: the experiment, and where and how it is run."""
+
+    experiment: Experiment
+    tracking: Tracking
+    runtime: Runtime
+    store: Path
+    plain: Config
+    """The same as plain data."""
+
+
+def parse(config: Config) -> RunConfig:
+    """The typed form of a config; raises `UserError` with the key, the law and the value."""
+    _known(config, KEYS, "")
+    for key in KEYS:
+        if key not in config:
+            raise UserError(f"the config has no {key}")
+    parts = {group: build(group, config[group]) for group in _EXPERIMENT_GROUPS}
+    values = {key: checked(config[key], kind, key) for key, kind in _EXPERIMENT_FIELDS.items()}
+    try:
+        experiment = Experiment(**parts, stopping=_rules(config["stopping"]), **values)
+    except LawError as error:
+        raise UserError(str(error)) from error
+    return RunConfig(
+        experiment,
+        build("tracking", config["tracking"]),
+        build("runtime", config["runtime"]),
+        Path(checked(config["store"], str, "store")),
+        config,
+    )
+
+
+def prepare(config: RunConfig, until: int | None = None) -> Training:
+    """The training that a config describes, ready to start; raises `UserError` where its parts
+    do not fit each other. `until` ends it after that step."""
+    try:
+        return Training(config.experiment, until)
+    except LawError as error:
+        raise UserError(str(error)) from error
+
+
+def build(group: str, config: Any, at: str = "") -> Any:
+    """The component that `config` describes: its `name` picks the class, the rest is checked."""
+    at = at or group
+    if not isinstance(config, Mapping):
+        raise UserError(f"{at} must be a mapping with a name, but got {at}={config!r}")
+    known, name = GROUPS[group], config.get("name")
+    if not isinstance(name, str) or name not in known:
+        raise UserError(
+            f"{at}.name must be one of {', '.join(sorted(known))}, but got {at}.name={name!r}"
+            f"{nearest(name, known)}"
+        )
+    kinds = get_type_hints(known[name])
+    accepted = [field.name for field in fields(known[name])]
+    given = {key: value for key, value in config.items() if key != "name"}
+    _known(given, accepted, f"{at}.")
+    missing = [
+        field.name
+        for field in fields(known[name])
+        if field.name not in given and field.default is MISSING
+    ]
+    if missing:
+        raise UserError(f"{at}.{missing[0]} is missing")
+    arguments = {key: checked(value, kinds[key], f"{at}.{key}") for key, value in given.items()}
+    try:
+        return known[name](**arguments)
+    except LawError as error:
+        raise UserError(f"{error} ({at}.{error.field})") from error
+
+
+def checked(value: Any, kind: Any, at: str) -> Any:
+    """`value`, if it is of the kind that a field's annotation says."""
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{at} must be a list, but got {at}={value!r}")
+        return tuple(checked(item, get_args(kind)[0], f"{at}[{k}]") for k, item in enumerate(value))
+    if float in (kind, *get_args(kind)):  # a float, or a Hyper
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{at} must be a number, but got {at}={value!r}")
+        if not math.isfinite(value):
+            raise UserError(f"{at} must be finite, but got {at}={value!r}")
+        return float(value)
+    words = {int: "a whole number", bool: "true or false", str: "a text"}
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{at} must be {words[kind]}, but got {at}={value!r}")
+    if kind is int and not np.iinfo(np.int64).min <= value <= np.iinfo(np.int64).max:
+        raise UserError(f"{at} must fit 64 bits, but got {at}={value!r}")
+    return value
+
+
+def _rules(config: Any) -> tuple[Any, ...]:
+    if not isinstance(config, Mapping):
+        raise UserError(f"stopping must be a mapping of rules, but got stopping={config!r}")
+    rules = []
+    for name, arguments in config.items():
+        if name not in GROUPS["stopping"]:
+            known = GROUPS["stopping"]
+            raise UserError(
+                f"stopping has no rule {name}{nearest(name, known)}; "
+                f"the rules are {', '.join(sorted(known))}"
+            )
+        if not isinstance(arguments, Mapping):
+            raise UserError(f"stopping.{name} must be a mapping, but got {arguments!r}")
+        rules.append(build("stopping", {"name": name, **arguments}, f"stopping.{name}"))
+    return tuple(rules)
+
+
+def _known(given: Mapping[Any, Any], accepted: tuple[str, ...] | list[str], prefix: str) -> None:
+    for key in given:
+        if key not in accepted:
+            raise UserError(
+                f"{prefix}{key} is not a key of the config{nearest(key, accepted)}; "
+                f"known here: {', '.join(accepted) or 'nothing'}"
+            )

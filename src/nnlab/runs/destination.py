@@ -1,0 +1,49 @@
+"""Where a run is shown, as the config says it. The sending is the tracking process's work."""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from nnlab.core.laws import LawError, law
+
+_URI = re.compile(r"sqlite:///.+|(https?|postgresql|mysql)(\+\w+)?://[^\s/]+(/\S*)?")
+
+
+class Tracking(Protocol):
+    """A place where runs are shown, or none."""
+
+    @property
+    def uri(self) -> str | None:
+        """The tracking server or database; None where runs stay in their directories."""
+
+    @property
+    def experiment(self) -> str:
+        """The name under which runs are grouped."""
+
+
+@dataclass(frozen=True)
+class MLflow:
+    """MLflow's database (`sqlite:///FILE`, relative to the working directory) or server."""
+
+    uri: str = "sqlite:///mlruns/mlflow.db"
+    experiment: str = "nnlab"
+
+    def __post_init__(self) -> None:
+        if not _URI.fullmatch(self.uri):
+            raise LawError(
+                "uri must be a database (sqlite:///mlruns/mlflow.db) or a server "
+                f"(http://127.0.0.1:5000), but got uri={self.uri!r}",
+                "uri",
+            )
+        law("experiment has a name", self.experiment.strip(), experiment=repr(self.experiment))
+
+
+@dataclass(frozen=True)
+class Untracked:
+    """The run's directory alone."""
+
+    experiment: str = "nnlab"
+
+    @property
+    def uri(self) -> None:
+        return None

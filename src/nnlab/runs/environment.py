@@ -1,0 +1,102 @@
+"""What a run was run with: code, packages, BLAS, processor. Recorded, and compared later."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnlab import __version__
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "mlflow", "optuna")
+
+
+def capture() -> dict[str, Any]:
+    """The environment as plain data."""
+    return {
+        "nnlab": __version__,
+        "git": git_state(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "blas": _blas(),
+        "cpu_features": _cpu_features(),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpus": os.cpu_count(),
+        "executable": sys.executable,
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the code that runs, and whether it was changed since; nulls outside git."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain")
+    return {
+        "commit": commit.strip() if commit else None,
+        "dirty": bool(status.strip()) if status is not None else None,
+    }
+
+
+def uncommitted_diff() -> str:
+    """What `git diff HEAD` says of the code that runs, and the names of untracked files."""
+    diff = _git("diff", "HEAD") or ""
+    untracked = _git("ls-files", "--others", "--exclude-standard") or ""
+    return diff + "".join(f"# untracked: {name}\n" for name in untracked.splitlines())
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> list[str]:
+    """Every value that differs between two environments, as lines "key: then -> now"."""
+    lines = []
+    for key in dict.fromkeys((*then, *now)):
+        old, new = then.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += differences(old, new, f"{at}{key}.")
+        elif old != new:
+            lines.append(f"{at}{key}: {old} -> {new}")
+    return lines
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the repository that holds this package; None where it says nothing."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _blas() -> list[dict[str, Any]]:
+    from threadpoolctl import threadpool_info
+
+    kept = ("internal_api", "version", "architecture", "num_threads")
+    return [
+        {key: library.get(key) for key in kept}
+        for library in threadpool_info()
+        if library.get("user_api") == "blas"
+    ]
+
+
+def _cpu_features() -> list[str]:
+    """The processor features that NumPy found and may use."""
+    config: Any = np.show_config(mode="dicts")
+    extensions = config.get("SIMD Extensions", {})
+    return [*extensions.get("baseline", []), *extensions.get("found", [])]

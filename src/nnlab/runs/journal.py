@@ -1,0 +1,187 @@
+"""The journal of a run: what was measured, on disk before anyone is told of it.
+
+A file of lines, each a JSON object `{"crc":"xxxxxxxx","n":0,"time":1763683200000,"type":...}`:
+`crc` is the CRC-32 of the rest of the line (from `"n"` to before the newline), `n` counts from 0,
+`time` is in milliseconds since 1970 and never decreases. Floats are written with the digits that
+give the same bits back; NaN and infinities as the texts "NaN", "Infinity", "-Infinity".
+
+Records are written in groups: a thread writes all that has come since its last write and syncs
+it, while the next group gathers. A last line without its newline is a torn write and is dropped
+on reading; damage anywhere else is an error with its position.
+"""
+
+import fcntl
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+Record = Mapping[str, Any]
+
+_HEAD = len('{"crc":"xxxxxxxx",')
+
+
+class JournalError(Exception):
+    """A journal that cannot be read as it was written, or cannot be written."""
+
+
+class Journal:
+    """A new journal, open for writing by this process alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("xb", buffering=0)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._next = 0
+        self._time = 0
+        self._waiting: list[bytes] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._synced = 0
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, kind: str, /, **fields: Any) -> None:
+        """Add a record; it is on disk soon after, at the latest when `sync` returns."""
+        self._time = max(self._time, time.time_ns() // 1_000_000)
+        record = {"n": self._next, "time": self._time, "type": kind, **fields}
+        line = encode(record)
+        with self._changed:
+            self._raise_error()
+            self._waiting.append(line)
+            self._next += 1
+            self._changed.notify_all()
+
+    def sync(self) -> None:
+        """Return when every record appended so far is on disk."""
+        with self._changed:
+            wanted = self._next
+            self._changed.wait_for(lambda: self._synced >= wanted or self._error is not None)
+            self._raise_error()
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._file.close()
+        self._raise_error()
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                group, self._waiting = self._waiting, []
+            if not group:
+                return
+            try:
+                _write_all(self._file.fileno(), b"".join(group))
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                with self._changed:
+                    self._error = error
+                    self._changed.notify_all()
+                return
+            with self._changed:
+                self._synced += len(group)
+                self._changed.notify_all()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise JournalError(f"{self.path} cannot be written: {self._error}") from self._error
+
+
+class JournalReader:
+    """Reads a journal, also while it grows: each `poll` gives the records that have come."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._next = 0
+
+    def poll(self) -> list[Record]:
+        """The complete records since the last poll; raises `JournalError` on damage."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        records = []
+        for line in text.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            records.append(self._decode(line))
+            self._offset += len(line)
+            self._next += 1
+        return records
+
+    def _decode(self, line: bytes) -> Record:
+        record = decode(line)
+        if record is None or record.get("n") != self._next:
+            raise JournalError(
+                f"{self.path} is damaged at byte {self._offset}: "
+                f"record {self._next} was expected there"
+            )
+        return record
+
+
+def being_written(path: Path) -> bool:
+    """Does a living process have the journal open for writing?"""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a journal; a torn last line is dropped, other damage is an error."""
+    return JournalReader(path).poll()
+
+
+def encode(record: Record) -> bytes:
+    """A record as its line."""
+    body = json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)[1:].encode()
+    return b'{"crc":"%08x",%b\n' % (crc32(body), body)
+
+
+def decode(line: bytes) -> Record | None:
+    """The record in a line that ends in a newline, or None if it is not what was written."""
+    body = line[_HEAD:-1]
+    if line[:_HEAD] != b'{"crc":"%08x",' % crc32(body):
+        return None
+    record: Record = json.loads(b"{" + body)
+    return record
+
+
+def number(value: float | str) -> float:
+    """A metric as it was before it was written: the texts of NaN and infinities are numbers."""
+    return float(value)
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's types; non-finite floats become texts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

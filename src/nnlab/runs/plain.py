@@ -1,0 +1,37 @@
+"""Configs as plain data: mappings, lists, strings, numbers, booleans, null. Imports no NumPy."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nnlab.errors import UserError
+
+Config = Mapping[str, Any]
+"""A resolved config."""
+
+
+def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every value with its dotted key, as texts: what MLflow shows as parameters."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def load(path: Path) -> Config:
+    """The config in a YAML file, as plain data: no tags, no interpolation, no code."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path.name} cannot be read as a config: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path.name} must hold a mapping, but holds {type(config).__name__}")
+    return config
+
+
+def dump(config: Config) -> str:
+    """The config as YAML; `load` gives the same values back."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,162 @@
+"""A run: one directory that holds what happened, whatever happens.
+
+<store>/runs/<id>/
+  config.yaml         the resolved config
+  environment.json    code, packages, BLAS, processor
+  uncommitted.diff    where the code differed from its commit
+  journal.jsonl       every report, and how the run ended
+  weights.npz         final weights, raw and averaged
+  traceback.txt       where the run raised
+  curves.png          the learning curves, drawn by the tracking process
+"""
+
+import json
+import secrets
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nnlab.errors import UserError
+from nnlab.runs import environment, weights
+from nnlab.runs.config import RunConfig
+from nnlab.runs.journal import Journal
+from nnlab.runs.plain import Config, dump, flatten
+from nnlab.training.report import Report
+from nnlab.training.trainer import Training, TrainingState
+
+JOURNAL, CONFIG, ENVIRONMENT = "journal.jsonl", "config.yaml", "environment.json"
+
+
+class Run:
+    """A run being written, as a context: leaving it writes how the run ended.
+
+    The status is FINISHED; FAILED if it diverged or an exception left the context (its traceback
+    is kept), KILLED if that was an interrupt. `end` overrides what the exit would say.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        *,
+        kind: str,
+        name: str,
+        experiment: str,
+        config: Config,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+    ) -> None:
+        """`kind` is train, study, trial or reproduction; `parent` the id of a study's run."""
+        self.id = secrets.token_hex(6)
+        self.name = f"{name}-{self.id[:4]}"
+        self.path = new_directory(store / "runs" / self.id)
+        self._ended: dict[str, Any] | None = None
+        state = environment.capture()
+        (self.path / CONFIG).write_text(dump(config), encoding="utf-8")
+        (self.path / ENVIRONMENT).write_text(json.dumps(state, indent=2), encoding="utf-8")
+        if state["git"]["dirty"]:
+            diff = environment.uncommitted_diff()
+            (self.path / "uncommitted.diff").write_text(diff, encoding="utf-8")
+        self.journal = Journal(self.path / JOURNAL)
+        self.journal.append(
+            "start",
+            run=self.id,
+            kind=kind,
+            name=self.name,
+            experiment=experiment,
+            parent=parent,
+            params=dict(flatten(config)),
+            tags={
+                "nnlab.version": state["nnlab"],
+                "nnlab.git_commit": str(state["git"]["commit"]),
+                "nnlab.git_dirty": str(state["git"]["dirty"]),
+                **(tags or {}),
+            },
+        )
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        kind: str,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+    ) -> "Run":
+        """A run of one experiment, named by what it is: `digits-mlp-momentum`."""
+        plain = config.plain
+        return cls(
+            config.store,
+            kind=kind,
+            name="-".join(str(plain[group]["name"]) for group in ("data", "model", "optimizer")),
+            experiment=config.tracking.experiment,
+            config=plain,
+            tags=tags,
+            parent=parent,
+        )
+
+    def record(self, reports: Iterable[Report]) -> Iterator[Report]:
+        """The same reports, each in the journal before it is passed on."""
+        for report in reports:
+            self.journal.append(
+                "report",
+                step=report.step,
+                metrics={**report.metrics, "epoch": report.epoch},
+                seconds=report.seconds,
+            )
+            if report.stop:
+                status = "FAILED" if report.stop.diverged else "FINISHED"
+                self.end(status, report.stop.rule, report.stop.reason)
+            yield report
+
+    def keep_weights(self, training: Training, state: TrainingState) -> None:
+        """Save the weights and journal their hashes."""
+        averaged = training.averaged(state)
+        weights.save(self.path / "weights.npz", training.network.layout, state.theta, averaged)
+        self.tag(
+            {
+                "nnlab.weights_sha256": weights.digest(state.theta),
+                "nnlab.averaged_sha256": weights.digest(averaged),
+                "nnlab.data_sha256": training.splits.fingerprint,
+                "nnlab.steps": str(state.step),
+            }
+        )
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Add tags."""
+        self.journal.append("tags", tags=dict(tags))
+
+    def end(self, status: str, rule: str, reason: str) -> None:
+        """Say how the run ended; it is written when the context is left."""
+        self._ended = {"status": status, "rule": rule, "reason": reason}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.end("KILLED", "interrupted", "interrupted")
+        elif error is not None:
+            text = "".join(traceback.format_exception(error))
+            (self.path / "traceback.txt").write_text(text, encoding="utf-8")
+            self.end("FAILED", "raised", f"{type(error).__name__}: {error}")
+        ended = self._ended or {"status": "FINISHED", "rule": "done", "reason": "done"}
+        self.journal.append("end", **ended)
+        self.journal.close()
+
+
+def new_directory(path: Path) -> Path:
+    """A directory that was not there before, made with its parents."""
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            "store must be a folder that can be written, "
+            f"but {path.parent} cannot be: {error.strerror} (store)"
+        ) from error
+    return path

@@ -1,0 +1,1 @@
+"""The MLflow projection of the journals: written and read by processes of its own."""

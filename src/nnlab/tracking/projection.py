@@ -1,0 +1,167 @@
+"""One run on its way from its journal into MLflow.
+
+What was sent is remembered in the run's `mlflow.json`. Records carry their own timestamps, so
+sending one again, after a failure whose outcome is unknown, changes nothing.
+"""
+
+import getpass
+import json
+import time
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, RunTag
+
+from nnlab.plots.curves import learning_curves
+from nnlab.runs.journal import JournalReader, Record, being_written, number
+from nnlab.runs.run import JOURNAL
+from nnlab.tracking.store import Store
+
+STATE = "mlflow.json"
+SEND_SECONDS = 1.0
+_METRICS, _PARAMS, _TAGS = 1000, 100, 100  # MLflow's limits per batch
+_PARAM_LENGTH = 6000  # MLflow cuts longer values without a word
+
+
+class Projection:
+    """Follows a run's journal; call `advance` until it is `done`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_id = ""
+        self.experiment = ""
+        self.done = False
+        self._reader = JournalReader(path / JOURNAL)
+        self._pending: list[Record] = []
+        self._shown: list[Record] = []
+        self._sent = 0
+        self._last_send = 0.0
+        if (path / STATE).exists():
+            state = json.loads((path / STATE).read_text(encoding="utf-8"))
+            self.run_id, self.experiment = state["run"], state["experiment"]
+            self._sent, self.done = state["sent"], state["done"]
+
+    def advance(self, store: Store, *, last: bool) -> None:
+        """Send what has come; raises what MLflow raises, and can be called again then.
+
+        `last` says that who started the run is gone: a journal that nobody writes and that has
+        no end record was left by a process that died, and its run is marked KILLED.
+        """
+        dead = last and not being_written(self.path / JOURNAL)
+        self._pending += self._reader.poll()
+        records = self._shown + self._pending
+        if not records:
+            self.done = dead
+            return
+        ended = records[-1] if records[-1]["type"] == "end" else None
+        if dead and ended is None:
+            ended = {
+                "time": records[-1]["time"],
+                "status": "KILLED",
+                "rule": "died",
+                "reason": "the process died without a last word",
+            }
+        waited = time.monotonic() - self._last_send >= SEND_SECONDS
+        if ended or not self.run_id or (self._pending and waited):
+            self._create(store, records[0])
+            self._send(store)
+            self._last_send = time.monotonic()
+        if ended:
+            self._finish(store, ended)
+
+    def _create(self, store: Store, start: Record) -> None:
+        """Make the run, unless an earlier attempt did."""
+        if self.run_id:
+            return
+        experiment = store.experiment(start["experiment"])
+        tried, self.experiment = bool(self.experiment), experiment
+        self._remember()
+        self.run_id = (store.find(experiment, start["run"]) if tried else None) or self._new(
+            store, start
+        )
+        self._remember()
+
+    def _new(self, store: Store, start: Record) -> str:
+        tags = {
+            "nnlab.run": start["run"],
+            "nnlab.kind": start["kind"],
+            "mlflow.user": _user(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": f"nnlab {start['kind']}",
+            **start["tags"],
+        }
+        if start["parent"]:
+            tags["mlflow.parentRunId"] = store.find(self.experiment, start["parent"]) or ""
+        run = store.client.create_run(self.experiment, start["time"], tags, start["name"])
+        return str(run.info.run_id)
+
+    def _send(self, store: Store) -> None:
+        metrics: list[Metric] = []
+        params: list[Param] = []
+        tags: list[RunTag] = []
+        for record in self._pending:
+            if record["n"] < self._sent:
+                continue
+            if record["type"] == "start":
+                params += [Param(key, _fitting(value)) for key, value in record["params"].items()]
+            elif record["type"] == "report":
+                values = record["metrics"] | {"time/seconds": record["seconds"]}
+                metrics += [
+                    Metric(key, number(value), record["time"], record["step"])
+                    for key, value in values.items()
+                ]
+            elif record["type"] == "tags":
+                tags += [RunTag(key, value) for key, value in record["tags"].items()]
+        for start in range(0, len(params), _PARAMS):
+            store.client.log_batch(self.run_id, params=params[start : start + _PARAMS])
+        for start in range(0, len(metrics), _METRICS):
+            store.client.log_batch(self.run_id, metrics=metrics[start : start + _METRICS])
+        for start in range(0, len(tags), _TAGS):
+            store.client.log_batch(self.run_id, tags=tags[start : start + _TAGS])
+        self._shown += self._pending
+        self._pending = []
+        self._sent = len(self._shown)
+        self._remember()
+
+    def _finish(self, store: Store, ended: Record) -> None:
+        """Artifacts, the end state, and only then the status."""
+        reports = [record for record in self._shown if record["type"] == "report"]
+        if len(reports) > 1:
+            learning_curves(reports).savefig(self.path / "curves.png", dpi=110)
+        for file in sorted(self.path.iterdir()):
+            if file.name not in (STATE, _NEW):
+                store.client.log_artifact(self.run_id, str(file))
+        tags = {
+            "nnlab.status": ended["status"],
+            "nnlab.stop_rule": ended["rule"],
+            "nnlab.stop_reason": ended["reason"],
+        }
+        store.client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+        store.client.set_terminated(self.run_id, ended["status"], ended["time"])
+        self.done = True
+        self._remember()
+
+    def _remember(self) -> None:
+        state = {
+            "run": self.run_id,
+            "experiment": self.experiment,
+            "sent": self._sent,
+            "done": self.done,
+        }
+        (self.path / _NEW).write_text(json.dumps(state), encoding="utf-8")
+        (self.path / _NEW).replace(self.path / STATE)
+
+
+_NEW = f"{STATE}.new"
+
+
+def _fitting(value: str) -> str:
+    if len(value) <= _PARAM_LENGTH:
+        return value
+    return f"{value[: _PARAM_LENGTH - 100]}... (cut; whole in the artifact config.yaml)"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

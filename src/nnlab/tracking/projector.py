@@ -1,0 +1,104 @@
+"""The tracking process: follows journals and shows them in MLflow.
+
+    python -m nnlab.tracking.projector URI ARTIFACTS
+
+Run directories come on standard input, one a line; its end means that no more will come. For
+every run that is complete in MLflow a line of JSON goes to standard output, and one for every run
+that could not be sent.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from nnlab.runs.journal import JournalError
+from nnlab.tracking.projection import Projection
+from nnlab.tracking.store import Store
+
+POLL_SECONDS = 0.1
+GIVE_UP_SECONDS = 15.0
+
+Incoming = queue.Queue[Path | None]
+
+
+def serve(store: Store, incoming: Incoming) -> bool:
+    """Follow the runs that come until the last one is complete; were all sent?"""
+    following: list[Projection] = []
+    more = True
+    failing_since = None
+    while more or following:
+        more = _accept(incoming, following) if more else False
+        try:
+            for projection in list(following):
+                if _advance(projection, store, last=not more):
+                    following.remove(projection)
+            failing_since = None
+        except Exception as error:  # whatever MLflow or its server raises: it may come back
+            now = time.monotonic()
+            failing_since = failing_since or now
+            if not more and now - failing_since > GIVE_UP_SECONDS:
+                for projection in following:
+                    say(run=projection.path.name, error=_one_line(error))
+                return False
+            time.sleep(1.0)
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _accept(incoming: Incoming, following: list[Projection]) -> bool:
+    """Begin to follow the runs that have come; will there be more?"""
+    while not incoming.empty():
+        path = incoming.get()
+        if path is None:
+            return False
+        following.append(Projection(path))
+    return True
+
+
+def _advance(projection: Projection, store: Store, *, last: bool) -> bool:
+    """Send what there is of one run; is it done with?"""
+    name = projection.path.name
+    try:
+        projection.advance(store, last=last)
+    except JournalError as error:
+        say(run=name, error=str(error))
+        return True
+    if projection.done:
+        say(run=name, mlflow=projection.run_id, experiment=projection.experiment)
+    return projection.done
+
+
+def say(**what: Any) -> None:
+    """A line for the parent."""
+    print(json.dumps(what), flush=True)
+
+
+def _one_line(error: Exception) -> str:
+    message = error.message if isinstance(error, MlflowException) else str(error)
+    return (str(message).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def main() -> None:
+    """The process: directories in, lines of JSON out."""
+    uri, artifacts = sys.argv[1:]
+    os.nice(5)  # training comes first
+    incoming: Incoming = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            incoming.put(Path(line.rstrip("\n")))
+        incoming.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    sys.exit(0 if serve(Store(uri, Path(artifacts)), incoming) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""MLflow's store, opened: a database that is created once, under a lock, or a server.
+
+Imports MLflow (two seconds); only the tracking and fetching processes do.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+class Store:
+    """An MLflow store, connected when it is first used."""
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        self.uri = uri
+        self.artifacts = artifacts
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[str, str] = {}
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """The client. A new database is migrated by one process while others wait."""
+        with _first_creation(self.uri):
+            client = MlflowClient(tracking_uri=self.uri)
+            client.search_experiments(max_results=1)
+        return client
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment, created if need be.
+
+        Artifacts of a local database go to our folder; those of a server where it keeps them.
+        """
+        if name not in self._experiments:
+            self._experiments[name] = self._experiment(name)
+        return self._experiments[name]
+
+    def find(self, experiment: str, run: str) -> str | None:
+        """The MLflow id of a run of ours in an experiment, if it is there."""
+        if run not in self._runs:
+            found = self.client.search_runs(
+                [experiment], f"tags.`nnlab.run` = '{run}'", max_results=1
+            )
+            if not found:
+                return None
+            self._runs[run] = found[0].info.run_id
+        return self._runs[run]
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            local = self.uri.startswith(_SQLITE)
+            location = (self.artifacts / name).resolve().as_uri() if local else None
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException:  # another process was faster
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+@contextmanager
+def _first_creation(uri: str) -> Iterator[None]:
+    """MLflow's migrations break a fresh SQLite file when two processes run them at once."""
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    database = Path(uri.removeprefix(_SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
