@@ -5,8 +5,7 @@ from pathlib import Path
 
 from nnlab.commands.console import console
 from nnlab.runs.config import RunConfig
-from nnlab.runs.run import Run
-from nnlab.tracking.process import Tracked, TrackingProcess
+from nnlab.tracking.process import TrackingProcess
 
 
 class Trackers:
@@ -14,43 +13,37 @@ class Trackers:
 
     def __init__(self) -> None:
         self._processes: dict[tuple[str, Path], TrackingProcess] = {}
-        self._paths: dict[str, Path] = {}
+        self._followed: set[Path] = set()
 
-    def follow(self, run: Run, config: RunConfig) -> None:
-        """Show a run in MLflow from now on, where its config says so."""
-        self._paths[run.id] = run.path
+    def follow(self, run: Path, config: RunConfig) -> None:
+        """Show the run in this directory from now on, where its config says so; once is enough."""
         uri = config.tracking.uri
-        if uri is None:
+        if uri is None or run in self._followed:
             return
+        self._followed.add(run)
         key = (uri, config.store)
         if key not in self._processes:
             self._processes[key] = TrackingProcess(*key)
-        self._processes[key].follow(run.path)
+        self._processes[key].follow(run)
 
-    def finish(self) -> dict[str, str]:
-        """Wait until all is in MLflow; say what is where. MLflow ids by run id."""
-        known: dict[str, str] = {}
+    def finish(self) -> None:
+        """Wait until all is in MLflow; say what is not, and how to look at what is."""
         for (uri, store), process in self._processes.items():
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
-            self._say(tracked, uri, store)
-            known |= {run: said["mlflow"] for run, said in tracked.runs.items()}
-        return known
-
-    def _say(self, tracked: Tracked, uri: str, store: Path) -> None:
-        for error in tracked.errors:
-            console.print(
-                f"[yellow]not yet in MLflow:[/] {error}\nnothing is lost: it is in {store}/runs"
-            )
-        if len(tracked.runs) == 1:
-            (run,) = tracked.runs
-            console.print(f"in MLflow as {tracked.runs[run]['mlflow']} ({uri})")
-            console.print(f"browse:    nnlab ui{_option(store)}")
-            console.print(f"reproduce: nnlab reproduce {run}{_option(store)}")
-        elif tracked.runs:
-            console.print(f"{len(tracked.runs)} runs in MLflow ({uri})")
-            console.print(f"browse:    nnlab ui{_option(store)}")
+            for error in tracked.errors:
+                console.print(f"[yellow]not yet in MLflow:[/] {error}")
+                console.print(f"nothing is lost: it is in {store}/runs")
+            if len(tracked.runs) == 1:
+                (run,) = tracked.runs
+                console.print(f"in MLflow: run {tracked.runs[run]['mlflow']} of {uri}")
+                console.print(f"reproduce: nnlab reproduce {run}{option(store)}")
+            elif tracked.runs:
+                console.print(f"in MLflow: {len(tracked.runs)} runs of {uri}")
+            if tracked.runs:
+                console.print(f"browse:    nnlab ui{option(store)}")
 
 
-def _option(store: Path) -> str:
+def option(store: Path) -> str:
+    """The command line option that names the store, where it is not the usual one."""
     return "" if store == Path("mlruns") else f" --store {store}"

@@ -47,7 +47,7 @@ class Trainings:
         self.trackers = self.trackers or Trackers()
         state = training.start()
         with Run.of(checked, "train") as run:
-            self.trackers.follow(run, checked)
+            self.trackers.follow(run.path, checked)
             console.print(f"[bold]{run.name}[/]  run {run.id}")
             for report in with_progress(run.record(training.run(state)), training.total):
                 last = report

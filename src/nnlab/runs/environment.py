@@ -3,8 +3,8 @@
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,21 @@ from nnlab import __version__
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "mlflow", "optuna")
 
 
-def capture() -> dict[str, Any]:
-    """The environment as plain data."""
+@dataclass(frozen=True)
+class Environment:
+    """What `environment.json` and `uncommitted.diff` of a run hold."""
+
+    facts: Mapping[str, Any]
+    diff: str
+
+
+def capture() -> Environment:
+    """The environment of this process."""
+    facts = _facts()
+    return Environment(facts, uncommitted_diff() if facts["git"]["dirty"] else "")
+
+
+def _facts() -> dict[str, Any]:
     return {
         "nnlab": __version__,
         "git": git_state(),
@@ -28,7 +41,6 @@ def capture() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "cpus": os.cpu_count(),
-        "executable": sys.executable,
     }
 
 

@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from nnlab.errors import UserError
-from nnlab.runs import environment, weights
+from nnlab.runs import weights
 from nnlab.runs.config import RunConfig
+from nnlab.runs.environment import Environment, capture
 from nnlab.runs.journal import Journal
 from nnlab.runs.plain import Config, dump, flatten
 from nnlab.training.report import Report
@@ -46,18 +47,19 @@ class Run:
         config: Config,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        environment: Environment | None = None,
     ) -> None:
         """`kind` is train, study, trial or reproduction; `parent` the id of a study's run."""
         self.id = secrets.token_hex(6)
         self.name = f"{name}-{self.id[:4]}"
         self.path = new_directory(store / "runs" / self.id)
         self._ended: dict[str, Any] | None = None
-        state = environment.capture()
+        environment = environment or capture()
+        facts = environment.facts
         (self.path / CONFIG).write_text(dump(config), encoding="utf-8")
-        (self.path / ENVIRONMENT).write_text(json.dumps(state, indent=2), encoding="utf-8")
-        if state["git"]["dirty"]:
-            diff = environment.uncommitted_diff()
-            (self.path / "uncommitted.diff").write_text(diff, encoding="utf-8")
+        (self.path / ENVIRONMENT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        if environment.diff:
+            (self.path / "uncommitted.diff").write_text(environment.diff, encoding="utf-8")
         self.journal = Journal(self.path / JOURNAL)
         self.journal.append(
             "start",
@@ -68,9 +70,9 @@ class Run:
             parent=parent,
             params=dict(flatten(config)),
             tags={
-                "nnlab.version": state["nnlab"],
-                "nnlab.git_commit": str(state["git"]["commit"]),
-                "nnlab.git_dirty": str(state["git"]["dirty"]),
+                "nnlab.version": facts["nnlab"],
+                "nnlab.git_commit": str(facts["git"]["commit"]),
+                "nnlab.git_dirty": str(facts["git"]["dirty"]),
                 **(tags or {}),
             },
         )
@@ -82,6 +84,7 @@ class Run:
         kind: str,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        environment: Environment | None = None,
     ) -> "Run":
         """A run of one experiment, named by what it is: `digits-mlp-momentum`."""
         plain = config.plain
@@ -93,6 +96,7 @@ class Run:
             config=plain,
             tags=tags,
             parent=parent,
+            environment=environment,
         )
 
     def record(self, reports: Iterable[Report]) -> Iterator[Report]:

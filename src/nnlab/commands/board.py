@@ -1,0 +1,131 @@
+"""What a sweep shows while it runs: a live table on a terminal, a line for each trial elsewhere."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nnlab.commands.console import console
+from nnlab.commands.tracked import option
+from nnlab.sweeps.sweep import Sweep, Trial
+
+_STYLES = {"RUNNING": "cyan", "PRUNED": "dim", "FAILED": "red", "KILLED": "red"}
+
+
+class Board:
+    """The trials of a sweep, as text."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self._began = time.monotonic()
+
+    def shown(self, trials: Iterable[Trial]) -> Iterator[Trial]:
+        """The same trials, each change of which is shown."""
+        definition = self.sweep.definition
+        console.print(
+            f"[bold]sweep {definition.name}[/]: {definition.trials} trials, {definition.sampler} "
+            f"sampler, {definition.pruner} pruner, {definition.slots} at once; "
+            f"{definition.direction} {definition.metric}"
+        )
+        if not console.is_terminal:
+            for trial in trials:
+                if trial.state != "RUNNING":
+                    console.print(self._line(trial), soft_wrap=True)
+                yield trial
+            return
+        with Live(console=console, get_renderable=self._table, refresh_per_second=5):
+            yield from trials
+
+    def conclude(self, store: Path) -> None:
+        """The counts, the best trial, and what to do next."""
+        sweep, best = self.sweep, self.sweep.best
+        counts = ", ".join(
+            f"{sweep.count(state)} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAILED")
+        )
+        console.print(f"{counts} in {time.monotonic() - self._began:.1f} s")
+        failures = [trial for trial in sweep.trials if trial.state == "FAILED"]
+        for trial in failures[:3]:
+            console.print(f"[red]trial {trial.number} failed:[/] {trial.reason}", soft_wrap=True)
+        if best is None:
+            console.print("[red]no trial was completed[/]")
+            return
+        console.print(
+            f"[bold]best: trial {best.number}[/], {sweep.definition.metric} {best.value:.5g}"
+        )
+        for key, value in best.values.items():
+            console.print(f"  {key}={_short(value)}")
+        tests = [
+            f"{key.removeprefix('test/').replace('_', ' ')} {_short(value)}"
+            for key, value in best.metrics.items()
+            if key.startswith("test/")
+        ]
+        console.print(f"  on the test part: {', '.join(tests)}", soft_wrap=True)
+        console.print(f"reproduce: nnlab reproduce {best.run}{option(store)}")
+
+    def _table(self) -> RenderableType:
+        trials = self.sweep.trials
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        keys = list(self.sweep.definition.space)
+        for name in ("trial", *keys, "value", "best", "state"):
+            table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+        room = max(4, console.height - 5)
+        best = self._best_so_far()
+        for trial in trials[-room:]:
+            table.add_row(
+                str(trial.number),
+                *(_short(trial.values[key]) for key in keys),
+                _short(self._value(trial)),
+                _short(best[trial.number]),
+                trial.state.lower(),
+                style=_STYLES.get(trial.state, ""),
+            )
+        return Group(table, Text(self._progress()))
+
+    def _line(self, trial: Trial) -> str:
+        values = "  ".join(f"{key}={_short(value)}" for key, value in trial.values.items())
+        best = self.sweep.best
+        return (
+            f"trial {trial.number:>3}  {values}  {trial.state.lower():<8}  "
+            f"value {_short(self._value(trial)):<9} "
+            f"best {_short(best.value if best else None):<9} {self._left()}"
+        )
+
+    def _progress(self) -> str:
+        sweep = self.sweep
+        ended = len(sweep.trials) - sweep.count("RUNNING")
+        return (
+            f"{ended} of {sweep.definition.trials} trials, {sweep.count('PRUNED')} pruned, "
+            f"{sweep.count('FAILED')} failed, {self._left()}"
+        )
+
+    def _left(self) -> str:
+        ended = len(self.sweep.trials) - self.sweep.count("RUNNING")
+        passed = time.monotonic() - self._began
+        if not ended:
+            return f"{passed:.0f} s"
+        left = passed / ended * (self.sweep.definition.trials - ended)
+        return f"{left:.0f} s left" if left else "done"
+
+    def _value(self, trial: Trial) -> float | None:
+        if trial.value is not None:
+            return trial.value
+        return trial.metrics.get(self.sweep.definition.metric)
+
+    def _best_so_far(self) -> list[float | None]:
+        better = min if self.sweep.definition.direction == "minimize" else max
+        best: float | None = None
+        history = []
+        for trial in self.sweep.trials:
+            if trial.value is not None:
+                best = trial.value if best is None else better(best, trial.value)
+            history.append(best)
+        return history
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,102 @@
+"""A trial: one config run in a child process. It knows nothing of Optuna or MLflow."""
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+
+from nnlab.runs.config import parse, prepare
+from nnlab.runs.environment import Environment
+from nnlab.runs.plain import Config
+from nnlab.runs.run import Run
+from nnlab.training.report import Report
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a slot is asked to run."""
+
+    number: int
+    config: Config
+    study: str
+    """The run id of the study."""
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trial has a run directory of this id."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: COMPLETE, PRUNED, FAILED (its value is then None) or KILLED."""
+
+    state: str
+    reason: str
+    run: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def run_trial(job: Job, channel: Connection) -> None:
+    """Run the job; talk over the channel.
+
+    What is sent: `Started`, a `Report` for each evaluation, the `Outcome`. Each report is
+    answered: True to go on, False to stop here.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    run_id = None
+    try:
+        checked = parse(job.config)
+        training = prepare(checked)
+        state = training.start()
+        tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
+        last: Report | None = None
+        pruned = False
+        with Run.of(checked, "trial", tags, job.study, job.environment) as run:
+            run_id = run.id
+            channel.send(Started(run.id))
+            for last in run.record(training.run(state)):
+                channel.send(last)
+                pruned = not channel.recv() and last.stop is None
+                if pruned:
+                    reason = f"worse than its peers at step {last.step}"
+                    run.end("FINISHED", "pruned", reason)
+                    break
+            run.keep_weights(training, state)
+            outcome = _outcome(last, run.id, pruned)
+            run.tag({"nnlab.trial_state": outcome.state})
+        channel.send(outcome)
+    except KeyboardInterrupt:
+        channel.send(Outcome("KILLED", "interrupted", run_id))
+    except Exception as error:
+        channel.send(Outcome("FAILED", f"{type(error).__name__}: {error}", run_id))
+
+
+def _outcome(last: Report | None, run: str, pruned: bool) -> Outcome:
+    assert last is not None
+    if pruned:
+        return Outcome("PRUNED", f"at step {last.step}", run, last.metrics)
+    assert last.stop is not None
+    diverged = last.stop.diverged or not all(map(math.isfinite, last.metrics.values()))
+    return Outcome("FAILED" if diverged else "COMPLETE", last.stop.reason, run, last.metrics)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
