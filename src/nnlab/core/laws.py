@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
-
 from nnlab.names import nearest
 
 
@@ -29,7 +27,7 @@ def law(text: str, holds: Any, **value: Any) -> None:
         ...
     nnlab.core.laws.LawError: `0 <= decay < 1` must hold, but got decay=1.5
     """
-    if not np.all(holds):
+    if not (holds.all() if hasattr(holds, "all") else holds):
         ((field, got),) = value.items()
         raise LawError(f"`{text}` must hold, but got {field}={got}", field)
 

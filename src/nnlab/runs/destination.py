@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from nnlab.core.laws import LawError, law
+from nnlab.core.laws import LawError
 
 _URI = re.compile(r"sqlite:///.+|(https?|postgresql|mysql)(\+\w+)?://[^\s/]+(/\S*)?")
+_NAME = re.compile(r"\w[\w .-]{0,199}", re.ASCII)  # it also names a folder of artifacts
 
 
 class Tracking(Protocol):
@@ -35,7 +36,12 @@ class MLflow:
                 f"(http://127.0.0.1:5000), but got uri={self.uri!r}",
                 "uri",
             )
-        law("experiment has a name", self.experiment.strip(), experiment=repr(self.experiment))
+        if not _NAME.fullmatch(self.experiment):
+            raise LawError(
+                "experiment must be letters, digits and - _ . or spaces, beginning with a letter "
+                f"or digit, but got experiment={self.experiment!r}",
+                "experiment",
+            )
 
 
 @dataclass(frozen=True)

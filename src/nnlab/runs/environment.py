@@ -61,18 +61,6 @@ def uncommitted_diff() -> str:
     return diff + "".join(f"# untracked: {name}\n" for name in untracked.splitlines())
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> list[str]:
-    """Every value that differs between two environments, as lines "key: then -> now"."""
-    lines = []
-    for key in dict.fromkeys((*then, *now)):
-        old, new = then.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += differences(old, new, f"{at}{key}.")
-        elif old != new:
-            lines.append(f"{at}{key}: {old} -> {new}")
-    return lines
-
-
 def _git(*arguments: str) -> str | None:
     """What git says of the repository that holds this package; None where it says nothing."""
     try:

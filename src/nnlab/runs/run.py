@@ -54,12 +54,12 @@ class Run:
         self.name = f"{name}-{self.id[:4]}"
         self.path = new_directory(store / "runs" / self.id)
         self._ended: dict[str, Any] | None = None
-        environment = environment or capture()
-        facts = environment.facts
+        self.environment = environment or capture()
+        facts = self.environment.facts
         (self.path / CONFIG).write_text(dump(config), encoding="utf-8")
         (self.path / ENVIRONMENT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
-        if environment.diff:
-            (self.path / "uncommitted.diff").write_text(environment.diff, encoding="utf-8")
+        if self.environment.diff:
+            (self.path / "uncommitted.diff").write_text(self.environment.diff, encoding="utf-8")
         self.journal = Journal(self.path / JOURNAL)
         self.journal.append(
             "start",
@@ -113,18 +113,17 @@ class Run:
                 self.end(status, report.stop.rule, report.stop.reason)
             yield report
 
-    def keep_weights(self, training: Training, state: TrainingState) -> None:
-        """Save the weights and journal their hashes."""
+    def keep_weights(self, training: Training, state: TrainingState) -> dict[str, str]:
+        """Save the weights and tag the run with their hashes, which are returned."""
         averaged = training.averaged(state)
         weights.save(self.path / "weights.npz", training.network.layout, state.theta, averaged)
-        self.tag(
-            {
-                "nnlab.weights_sha256": weights.digest(state.theta),
-                "nnlab.averaged_sha256": weights.digest(averaged),
-                "nnlab.data_sha256": training.splits.fingerprint,
-                "nnlab.steps": str(state.step),
-            }
-        )
+        hashes = {
+            "nnlab.weights_sha256": weights.digest(state.theta),
+            "nnlab.averaged_sha256": weights.digest(averaged),
+            "nnlab.data_sha256": training.splits.fingerprint,
+        }
+        self.tag(hashes)
+        return hashes
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Add tags."""

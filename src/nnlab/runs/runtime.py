@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nnlab.core.laws import law
 from nnlab.runs.plain import Config
 
 _THREADS = (
@@ -23,8 +24,6 @@ class Runtime:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        from nnlab.core.laws import law
-
         law("1 <= threads <= 1024", 1 <= self.threads <= 1024, threads=self.threads)
 
 

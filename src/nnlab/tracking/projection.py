@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
 
-from nnlab.plots.curves import learning_curves
+from nnlab.plots.curves import learning_curves, search_history
 from nnlab.runs.journal import JournalReader, Record, being_written, number
 from nnlab.runs.run import JOURNAL
 from nnlab.tracking.store import Store
@@ -126,7 +126,8 @@ class Projection:
         """Artifacts, the end state, and only then the status."""
         reports = [record for record in self._shown if record["type"] == "report"]
         if len(reports) > 1:
-            learning_curves(reports).savefig(self.path / "curves.png", dpi=110)
+            draw = search_history if self._shown[0]["kind"] == "study" else learning_curves
+            draw(reports).savefig(self.path / "curves.png", dpi=100)
         for file in sorted(self.path.iterdir()):
             if file.name not in (STATE, _NEW):
                 store.client.log_artifact(self.run_id, str(file))

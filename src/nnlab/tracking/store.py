@@ -55,7 +55,7 @@ class Store:
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            local = self.uri.startswith(_SQLITE)
+            local = sqlite_file(self.uri) is not None
             location = (self.artifacts / name).resolve().as_uri() if local else None
             try:
                 return str(self.client.create_experiment(name, artifact_location=location))
@@ -68,13 +68,18 @@ class Store:
         return str(found.experiment_id)
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a local database; None for a server."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
 @contextmanager
 def _first_creation(uri: str) -> Iterator[None]:
     """MLflow's migrations break a fresh SQLite file when two processes run them at once."""
-    if not uri.startswith(_SQLITE):
+    database = sqlite_file(uri)
+    if database is None:
         yield
         return
-    database = Path(uri.removeprefix(_SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -45,10 +45,16 @@ class Training:
     """
 
     def __init__(self, experiment: Experiment, until: int | None = None) -> None:
-        """`until` ends the training after that step, whatever its rules say."""
+        """`until` ends the training after that step, and lets no rule about time end it before:
+        so a run that time, a pruner or a kill ended is trained again."""
         self.experiment = experiment
         self.splits = experiment.data.split()
         self.until = until
+        self.rules = [
+            rule
+            for rule in experiment.stopping
+            if until is None or not isinstance(rule, TimeBudget)
+        ]
         classes = len(self.splits.classes)
         if not classes and not experiment.loss.regression:
             raise LawError(
@@ -72,10 +78,9 @@ class Training:
         self.evaluate_every = Duration.parse(experiment.evaluate_every).steps(per_epoch, self.total)
         self.scale = experiment.schedule.start(per_epoch, self.total)
         self.deadline = min(
-            (rule.seconds for rule in experiment.stopping if isinstance(rule, TimeBudget)),
-            default=math.inf,
+            (rule.seconds for rule in self.rules if isinstance(rule, TimeBudget)), default=math.inf
         )
-        for rule in experiment.stopping:
+        for rule in self.rules:
             metric = getattr(rule, "metric", None)
             if metric is not None:
                 one_of(self.metric_names, metric=metric)
@@ -108,7 +113,7 @@ class Training:
             theta,
             experiment.optimizer.init(theta),
             experiment.averaging.init(theta),
-            [rule.init() for rule in experiment.stopping],
+            [rule.init() for rule in self.rules],
         )
 
     def averaged(self, state: TrainingState) -> Array:
@@ -202,7 +207,7 @@ class Training:
     def _check(self, report: Report, state: TrainingState) -> Stop | None:
         stops = [
             Stop(rule.name, reason)
-            for rule, memory in zip(self.experiment.stopping, state.rules, strict=True)
+            for rule, memory in zip(self.rules, state.rules, strict=True)
             if (reason := rule.check(report, memory))
         ]
         if self.until is not None and report.step >= self.until:
@@ -211,10 +216,8 @@ class Training:
 
     def _total_steps(self) -> int | None:
         per_epoch = self.order.steps_per_epoch
-        bounds = [
-            r.epochs * per_epoch for r in self.experiment.stopping if isinstance(r, MaxEpochs)
-        ]
-        bounds += [rule.steps for rule in self.experiment.stopping if isinstance(rule, MaxSteps)]
+        bounds = [r.epochs * per_epoch for r in self.rules if isinstance(r, MaxEpochs)]
+        bounds += [rule.steps for rule in self.rules if isinstance(rule, MaxSteps)]
         return min(bounds, default=None)
 
     def _evaluator(self, part: Part, splits: Splits) -> Evaluator:

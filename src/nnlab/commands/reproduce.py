@@ -1,0 +1,94 @@
+"""`nnlab reproduce RUN`: train a run again from what MLflow logged, and compare bit for bit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from nnlab.commands.options import parse, parser
+from nnlab.errors import UserError
+from nnlab.reproduce import Logged, Verdict, compare, environment_differences, fetch
+from nnlab.runs.runtime import pin_config
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HASHES = {
+    "nnlab.data_sha256": "data",
+    "nnlab.weights_sha256": "final weights",
+    "nnlab.averaged_sha256": "averaged weights",
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Exit code 0 if the new run is identical, 1 if it differs."""
+    made = parser("reproduce", "Train a run again from its logged config and compare bit for bit.")
+    made.add_argument(
+        "run", nargs="+", metavar="RUN", help="an id or its beginning, or: best of STUDY"
+    )
+    options = parse(made, arguments)
+    selector = " ".join(options.run)
+    if " " in selector and not re.fullmatch(r"best of \S+", selector):
+        raise UserError(f"one run at a time, or `best of STUDY`, but got {selector!r}")
+    with TemporaryDirectory() as folder:
+        logged = fetch(options.uri, selector, Path(folder))
+    return _reproduce(logged, options.uri, options.store)
+
+
+def _reproduce(logged: Logged, uri: str, store: str) -> int:
+    config = {**logged.config, "store": store}
+    config["tracking"] = {**dict(config.get("tracking") or {}), "name": "mlflow", "uri": uri}
+    pin_config(config)
+    from nnlab.commands.console import console, with_progress
+    from nnlab.commands.tracked import Trackers
+    from nnlab.runs.config import parse as parse_config
+    from nnlab.runs.config import prepare
+    from nnlab.runs.run import Run
+
+    checked = parse_config(config)
+    training = prepare(checked, logged.until)
+    trackers = Trackers()
+    state = training.start()
+    points: dict[tuple[int, str], float] = {}
+    tags = {"nnlab.reproduces": logged.run, "nnlab.reproduces_mlflow": logged.mlflow}
+    try:
+        with Run.of(checked, "reproduction", tags) as new:
+            trackers.follow(new.path, checked)
+            console.print(f"reproducing [bold]{logged.name}[/] (run {logged.run}) as {new.id}")
+            for report in with_progress(new.record(training.run(state)), training.total):
+                values = {**report.metrics, "epoch": report.epoch}
+                points |= {(report.step, name): value for name, value in values.items()}
+            hashes = new.keep_weights(training, state)
+            verdict = compare(logged, points, {name: hashes[name] for name in HASHES})
+            new.tag({"nnlab.reproduction": "identical" if verdict.identical else "different"})
+        console.print(_table(verdict))
+        differences = list(environment_differences(logged.environment, new.environment.facts))
+        if not verdict.identical:
+            console.print(f"first difference: {verdict.first or 'in the hashes'}", soft_wrap=True)
+        if differences:
+            console.print("the environment differs (then -> now):")
+            for difference in differences:
+                console.print(f"  {difference}", soft_wrap=True, markup=False)
+        console.print(
+            "[bold green]identical[/]: the run is reproduced bit for bit"
+            if verdict.identical
+            else "[bold red]different[/]: the run is not reproduced"
+        )
+    finally:
+        trackers.finish()
+    return 0 if verdict.identical else 1
+
+
+def _table(verdict: Verdict) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    same = verdict.points - verdict.differing
+    table.add_row("metric points", f"{same} of {verdict.points} identical")
+    words = {True: "identical", False: "[red]different[/]", None: "not logged then"}
+    for name, equal in verdict.hashes.items():
+        table.add_row(HASHES[name], words[equal])
+    return table

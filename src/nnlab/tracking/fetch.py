@@ -1,0 +1,116 @@
+"""The fetching process: what MLflow knows of a run, as files.
+
+    python -m nnlab.tracking.fetch URI SELECTOR FOLDER
+
+SELECTOR is an MLflow run id, an nnlab run id, a unique prefix of either, or `best of STUDY`. The
+run's `config.yaml` and `environment.json` are downloaded to FOLDER, and `logged.json` is written
+there: ids, tags, status and every metric point. A line that says what is wrong goes to standard
+error, with exit code 2.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from nnlab.errors import UserError
+from nnlab.names import nearest
+from nnlab.runs.run import CONFIG, ENVIRONMENT
+from nnlab.tracking.store import Store, sqlite_file
+
+LOGGED = "logged.json"
+
+
+def fetch(client: MlflowClient, selector: str, folder: Path) -> None:
+    """Write the files of the run that `selector` names."""
+    run = _selected(client, selector)
+    for name in (CONFIG, ENVIRONMENT):
+        try:
+            client.download_artifacts(run.info.run_id, name, str(folder))
+        except (MlflowException, OSError) as error:
+            raise UserError(f"run {run.info.run_id} has no artifact {name} in MLflow") from error
+    logged = {
+        "mlflow": run.info.run_id,
+        "run": run.data.tags["nnlab.run"],
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "tags": dict(run.data.tags),
+        "metrics": {key: _points(client, run, key) for key in sorted(run.data.metrics)},
+    }
+    (folder / LOGGED).write_text(json.dumps(logged), encoding="utf-8")
+
+
+def _points(client: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]:
+    history = client.get_metric_history(run.info.run_id, key)
+    return [(point.step, point.value) for point in history]
+
+
+def _selected(client: MlflowClient, selector: str) -> Run:
+    """The one run that is meant."""
+    study = re.fullmatch(r"best of (\S+)", selector)
+    run = _one(client, study[1] if study else selector)
+    kind = run.data.tags["nnlab.kind"]
+    if study or kind == "study":
+        if kind != "study":
+            raise UserError(f"{selector!r} needs a study, but run {run.info.run_id} is a {kind}")
+        if not study:
+            raise UserError(f"{selector} is a study; `best of {selector}` is its best trial")
+        if "nnlab.best_run" not in run.data.tags:
+            raise UserError(f"study {study[1]} has no complete trial")
+        run = _one(client, run.data.tags["nnlab.best_run"])
+    return run
+
+
+def _one(client: MlflowClient, text: str) -> Run:
+    """The run with this id, or with the one id that begins so."""
+    if not re.fullmatch(r"[0-9a-f]{3,32}", text):
+        raise UserError(f"a run is named by 3 to 32 of the characters 0-9 a-f, but got {text!r}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found: dict[str, Run] = {}
+    for condition in (f"tags.`nnlab.run` LIKE '{text}%'", f"attributes.run_id LIKE '{text}%'"):
+        for run in client.search_runs(experiments, condition, max_results=10):
+            if "nnlab.run" in run.data.tags:
+                found[run.info.run_id] = run
+    for run in found.values():
+        if text in (run.info.run_id, run.data.tags["nnlab.run"]):
+            return run
+    if not found:
+        runs = client.search_runs(experiments, "tags.`nnlab.run` LIKE '%'", max_results=1000)
+        near = nearest(text, [run.data.tags["nnlab.run"] for run in runs])
+        raise UserError(f"no run of nnlab in MLflow has an id that begins with {text}{near}")
+    if len(found) > 1:
+        ids = ", ".join(run.data.tags["nnlab.run"] for run in found.values())
+        raise UserError(f"{text} begins the ids of {len(found)} runs: {ids}; give more of it")
+    return next(iter(found.values()))
+
+
+def main() -> None:
+    """The process."""
+    uri, selector, folder = sys.argv[1:]
+    try:
+        database = sqlite_file(uri)
+        if database and not database.exists():
+            raise UserError(f"there is no MLflow database {database} (--store or --uri names it)")
+        fetch(Store(uri, Path(folder)).client, selector, Path(folder))
+    except UserError as error:
+        _fail(error)
+    except Exception as error:  # whatever MLflow, its database or its server raises
+        _fail(f"{uri} cannot be read: {_first_line(error)}")
+
+
+def _fail(what: Any) -> None:
+    print(what, file=sys.stderr)
+    sys.exit(2)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+if __name__ == "__main__":
+    main()
