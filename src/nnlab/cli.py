@@ -1,5 +1,6 @@
 """The command line: `nnlab COMMAND ...`. Each command's module is imported when it is used."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -55,6 +56,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("nnlab: interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # who reads our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except Exception as error:
         if debug:
             raise

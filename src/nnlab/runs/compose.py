@@ -41,13 +41,15 @@ def compose(overrides: Sequence[str]) -> Config:
         return resolved(hydra_compose("train", list(overrides)))
 
 
-def run_app(arguments: Sequence[str], task: Callable[[Config], None]) -> None:
+def run_app(
+    arguments: Sequence[str], task: Callable[[Config], None], program: str = "nnlab train"
+) -> None:
     """Run `task` as a Hydra application: overrides, --cfg, --help, --multirun and the rest."""
     import hydra
 
     _search_working_directory_first()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed
-    sys.argv = ["nnlab train", *arguments]
+    sys.argv = [program, *arguments]
     app = hydra.main(
         version_base=VERSION_BASE, config_path=str(packaged("conf")), config_name="train"
     )

@@ -73,7 +73,9 @@ def prepare(config: RunConfig, until: int | None = None) -> Training:
     try:
         return Training(config.experiment, until)
     except LawError as error:
-        raise UserError(str(error)) from error
+        names = {key: config.plain[key]["name"] for key in ("loss", "data")}
+        chosen = ", ".join(f"{key}={name}" for key, name in names.items())
+        raise UserError(f"{error} ({chosen if error.field in names else error.field})") from error
 
 
 def build(group: str, config: Any, at: str = "") -> Any:

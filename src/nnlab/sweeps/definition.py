@@ -10,6 +10,7 @@ from nnlab.core.laws import LawError, law, one_of
 from nnlab.errors import UserError
 from nnlab.names import nearest
 from nnlab.runs.compose import compose, folders
+from nnlab.runs.config import KEYS as EXPERIMENT_KEYS
 from nnlab.runs.config import RunConfig, checked, parse, prepare
 from nnlab.runs.plain import Config, load
 from nnlab.runs.registry import GROUPS
@@ -166,6 +167,13 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         setting = key.removeprefix("sweep.")
         if key.startswith("sweep.") or (key in _SETTINGS and key != "seed"):
             own[setting] = _value(text)
+        elif key.isidentifier() and key not in (
+            known := (*_SETTINGS, *EXPERIMENT_KEYS, "experiment")
+        ):
+            raise UserError(
+                f"{key} is neither a setting of the sweep nor a key of the experiment"
+                f"{nearest(key, known)}"
+            )
         else:
             overrides.append(argument)
     return own, overrides

@@ -43,7 +43,7 @@ class MaxEpochs(Memoryless):
         law("epochs >= 1", self.epochs >= 1, epochs=self.epochs)
 
     def check(self, report: Report, memory: State) -> str | None:
-        return f"{self.epochs} epochs are done" if report.epoch >= self.epochs else None
+        return f"epoch {self.epochs} is done" if report.epoch >= self.epochs else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class MaxSteps(Memoryless):
         law("steps >= 1", self.steps >= 1, steps=self.steps)
 
     def check(self, report: Report, memory: State) -> str | None:
-        return f"{self.steps} steps are done" if report.step >= self.steps else None
+        return f"step {self.steps} is done" if report.step >= self.steps else None
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ class Training:
         classes = len(self.splits.classes)
         if not classes and not experiment.loss.regression:
             raise LawError(
-                f"loss {type(experiment.loss).__name__} needs class labels, but data "
-                f"{type(experiment.data).__name__} has regression targets; choose loss=mse",
+                "the loss needs class labels, but the data have regression targets; "
+                "choose loss=mse or other data",
                 "loss",
             )
         y = self.splits.train.y
