@@ -44,7 +44,7 @@ def as_coefficient(number: Hyper, theta: Array) -> Hyper:
     A Python number adopts the dtype of the array it meets; a `(K, 1)` array is rounded to it
     here, so that one model in a stack of K sees the same bits as it would alone.
     """
-    return number.astype(theta.dtype) if isinstance(number, np.ndarray) else number
+    return number.astype(theta.dtype) if isinstance(number, np.ndarray) else float(number)
 
 
 def per_model(number: Hyper) -> Hyper:

@@ -26,7 +26,7 @@ class Duration:
     def parse(cls, text: str, field: str = "duration") -> "Duration":
         """The duration that `text` says; raises `LawError` about `field`."""
         match = _DURATION.fullmatch(text.strip())
-        if match is None or float(match["number"]) == 0:
+        if match is None or not 0 < float(match["number"]) < 1e12:
             raise LawError(
                 f'{field} must be a duration above zero such as "500 steps", "10 epochs" or "20%", '
                 f"but got {field}={text!r}",

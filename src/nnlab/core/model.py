@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import DTypeLike
 from nnlab.core.arrays import Array, Workspace
 from nnlab.core.initialisers import INITIALISERS, deviation
 from nnlab.core.laws import law, one_of
-from nnlab.core.layers import ACTIVATIONS, Dense, Layer
+from nnlab.core.layers import ACTIVATIONS, Activation, Dense, Layer
 from nnlab.core.layout import Layout
 
 
@@ -20,6 +21,11 @@ class Network:
 
     layers: tuple[Layer, ...]
     initialiser: str
+
+    def __post_init__(self) -> None:
+        for layer, following in pairwise(self.layers):
+            twice = isinstance(layer, Activation) and isinstance(following, Activation)
+            law("an activation follows a dense layer", not twice, layers=self.layers)
 
     @cached_property
     def layout(self) -> Layout:

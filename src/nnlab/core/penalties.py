@@ -44,7 +44,7 @@ class L2:
             w, dw = theta[..., weights], grad[..., weights]
             squares = squares + np.vecdot(w, w)
             dw += np.multiply(w, slope, out=work.get("penalty", w.shape, w.dtype))
-        return per_model(self.l2) * squares
+        return per_model(as_coefficient(self.l2, theta)) * squares
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class L1:
             np.sign(w, out=scratch)
             scratch *= slope
             dw += scratch
-        return per_model(self.l1) * absolutes
+        return per_model(as_coefficient(self.l1, theta)) * absolutes
 
 
 @dataclass(frozen=True)

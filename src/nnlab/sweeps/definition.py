@@ -158,6 +158,7 @@ class Candidates:
 
 def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """A sweep's own settings among the arguments, and the overrides of the experiment."""
+    known = (*_SETTINGS, *EXPERIMENT_KEYS, "experiment")
     own: dict[str, Any] = {}
     overrides = []
     for argument in arguments:

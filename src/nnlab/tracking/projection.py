@@ -7,11 +7,14 @@ sending one again, after a failure whose outcome is unknown, changes nothing.
 import getpass
 import json
 import time
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow.entities import Metric, Param, RunTag
 
-from nnlab.plots.curves import learning_curves, search_history
+from nnlab.plots.curves import learning_curves, save, search_history
 from nnlab.runs.journal import JournalReader, Record, being_written, number
 from nnlab.runs.run import JOURNAL
 from nnlab.tracking.store import Store
@@ -20,6 +23,8 @@ STATE = "mlflow.json"
 SEND_SECONDS = 1.0
 _METRICS, _PARAMS, _TAGS = 1000, 100, 100  # MLflow's limits per batch
 _PARAM_LENGTH = 6000  # MLflow cuts longer values without a word
+
+Entry = TypeVar("Entry", Metric, Param, RunTag)
 
 
 class Projection:
@@ -111,12 +116,13 @@ class Projection:
                 ]
             elif record["type"] == "tags":
                 tags += [RunTag(key, value) for key, value in record["tags"].items()]
-        for start in range(0, len(params), _PARAMS):
-            store.client.log_batch(self.run_id, params=params[start : start + _PARAMS])
-        for start in range(0, len(metrics), _METRICS):
-            store.client.log_batch(self.run_id, metrics=metrics[start : start + _METRICS])
-        for start in range(0, len(tags), _TAGS):
-            store.client.log_batch(self.run_id, tags=tags[start : start + _TAGS])
+        for batch in zip_longest(
+            _batches(params, _PARAMS),
+            _batches(metrics, _METRICS),
+            _batches(tags, _TAGS),
+            fillvalue=(),
+        ):
+            store.client.log_batch(self.run_id, params=batch[0], metrics=batch[1], tags=batch[2])
         self._shown += self._pending
         self._pending = []
         self._sent = len(self._shown)
@@ -127,7 +133,7 @@ class Projection:
         reports = [record for record in self._shown if record["type"] == "report"]
         if len(reports) > 1:
             draw = search_history if self._shown[0]["kind"] == "study" else learning_curves
-            draw(reports).savefig(self.path / "curves.png", dpi=100)
+            save(draw(reports), self.path / "curves.png")
         for file in sorted(self.path.iterdir()):
             if file.name not in (STATE, _NEW):
                 store.client.log_artifact(self.run_id, str(file))
@@ -153,6 +159,12 @@ class Projection:
 
 
 _NEW = f"{STATE}.new"
+
+
+def _batches(entries: list[Entry], size: int) -> Iterator[list[Entry]]:
+    """The entries in lists of that size at most."""
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]
 
 
 def _fitting(value: str) -> str:
