@@ -85,13 +85,15 @@ class Run:
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
         environment: Environment | None = None,
+        name: str | None = None,
     ) -> "Run":
-        """A run of one experiment, named by what it is: `digits-mlp-momentum`."""
+        """A run of one experiment, named by what it is unless told: `digits-mlp-momentum`."""
         plain = config.plain
+        parts = (str(plain[group]["name"]) for group in ("data", "model", "optimizer"))
         return cls(
             config.store,
             kind=kind,
-            name="-".join(str(plain[group]["name"]) for group in ("data", "model", "optimizer")),
+            name=name or "-".join(parts),
             experiment=config.tracking.experiment,
             config=plain,
             tags=tags,

@@ -62,7 +62,9 @@ def run_trial(job: Job, channel: Connection) -> None:
         tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
         last: Report | None = None
         pruned = False
-        with Run.of(checked, "trial", tags, job.study, job.environment) as run:
+        with Run.of(
+            checked, "trial", tags, job.study, job.environment, f"trial-{job.number:03}"
+        ) as run:
             run_id = run.id
             channel.send(Started(run.id))
             for last in run.record(training.run(state)):

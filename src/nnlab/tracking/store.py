@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view for trainings
 
 
 class Store:
@@ -58,7 +59,7 @@ class Store:
             local = sqlite_file(self.uri) is not None
             location = (self.artifacts / name).resolve().as_uri() if local else None
             try:
-                return str(self.client.create_experiment(name, artifact_location=location))
+                return str(self.client.create_experiment(name, location, _KIND))
             except MlflowException:  # another process was faster
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
