@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from nnlab.commands.console import console
-from nnlab.commands.tracked import option
 from nnlab.sweeps.sweep import Sweep, Trial
 
 _STYLES = {"RUNNING": "cyan", "PRUNED": "dim", "FAILED": "red", "KILLED": "red"}
@@ -30,7 +28,8 @@ class Board:
         console.print(
             f"[bold]sweep {definition.name}[/]: {definition.trials} trials, {definition.sampler} "
             f"sampler, {definition.pruner} pruner, {definition.slots} at once; "
-            f"{definition.direction} {definition.metric}"
+            f"{definition.direction} {definition.metric}",
+            soft_wrap=True,
         )
         if not console.is_terminal:
             for trial in trials:
@@ -41,8 +40,8 @@ class Board:
         with Live(console=console, get_renderable=self._table, refresh_per_second=5):
             yield from trials
 
-    def conclude(self, store: Path) -> None:
-        """The counts, the best trial, and what to do next."""
+    def conclude(self) -> None:
+        """The counts and the best trial."""
         sweep, best = self.sweep, self.sweep.best
         counts = ", ".join(
             f"{sweep.count(state)} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAILED")
@@ -65,7 +64,6 @@ class Board:
             if key.startswith("test/")
         ]
         console.print(f"  on the test part: {', '.join(tests)}", soft_wrap=True)
-        console.print(f"reproduce: nnlab reproduce {best.run}{option(store)}")
 
     def _table(self) -> RenderableType:
         trials = self.sweep.trials

@@ -55,6 +55,7 @@ def _sweep(definition: Definition) -> int:
     config = candidates.check()
     pin(config.runtime.threads)
     trackers = Trackers()
+    sweep: Sweep | None = None
     environment = capture()
     try:
         with Run(
@@ -72,7 +73,7 @@ def _sweep(definition: Definition) -> int:
                 for trial in board.shown(sweep.run(study, environment)):
                     if trial.run:
                         trackers.follow(config.store / "runs" / trial.run, config)
-            board.conclude(config.store)
+            board.conclude()
     finally:
-        trackers.finish()
-    return 0 if sweep.best else 1
+        trackers.finish(sweep.best.run if sweep and sweep.best else None)
+    return 0 if sweep and sweep.best else 1

@@ -26,8 +26,11 @@ class Trackers:
             self._processes[key] = TrackingProcess(*key)
         self._processes[key].follow(run)
 
-    def finish(self) -> None:
-        """Wait until all is in MLflow; say what is not, and how to look at what is."""
+    def finish(self, best: str | None = None) -> None:
+        """Wait until all is in MLflow; say what is not, and what to do with what is.
+
+        Of several runs it is the `best` that one may want to reproduce.
+        """
         for (uri, store), process in self._processes.items():
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
@@ -35,15 +38,15 @@ class Trackers:
                 console.print(f"[yellow]not yet in MLflow:[/] {error}")
                 console.print(f"nothing is lost: it is in {store}/runs")
             if len(tracked.runs) == 1:
-                (run,) = tracked.runs
-                console.print(f"in MLflow: run {tracked.runs[run]['mlflow']} of {uri}")
-                console.print(f"reproduce: nnlab reproduce {run}{option(store)}")
+                (best,) = tracked.runs
+                console.print(f"in MLflow: run {tracked.runs[best]['mlflow']} of {uri}")
             elif tracked.runs:
                 console.print(f"in MLflow: {len(tracked.runs)} runs of {uri}")
+            local = uri == f"sqlite:///{store}/mlflow.db"
+            option = "" if store == Path("mlruns") else f" --store {store}"
+            if best in tracked.runs:
+                remote = "" if local else f" --uri {uri}"
+                console.print(f"reproduce: nnlab reproduce {best}{option}{remote}", soft_wrap=True)
             if tracked.runs:
-                console.print(f"browse:    nnlab ui{option(store)}")
-
-
-def option(store: Path) -> str:
-    """The command line option that names the store, where it is not the usual one."""
-    return "" if store == Path("mlruns") else f" --store {store}"
+                browse = f"nnlab ui{option}" if local else uri
+                console.print(f"browse:    {browse}", soft_wrap=True)

@@ -27,7 +27,8 @@ def run(arguments: Sequence[str]) -> int:
     if port != options.port:
         print(f"port {options.port} is taken")
     print(
-        f"MLflow on http://{options.host}:{port} in ten to twenty seconds; Ctrl-C ends it", flush=True
+        f"MLflow on http://{options.host}:{port} in ten to twenty seconds; Ctrl-C ends it",
+        flush=True,
     )
     command = [sys.executable, "-P", "-m", "mlflow", "server"]
     command += ["--backend-store-uri", f"sqlite:///{database}"]

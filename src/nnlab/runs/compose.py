@@ -32,19 +32,31 @@ def compose(overrides: Sequence[str]) -> Config:
     """The config that these overrides of `conf/train.yaml` make, resolved."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     _search_working_directory_first()
     with (
         readable_errors(overrides),
         initialize_config_dir(str(packaged("conf")), version_base=VERSION_BASE),
     ):
-        return resolved(hydra_compose("train", list(overrides)))
+        composed = hydra_compose("train", list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(composed)  # for what says ${hydra:...}
+        OmegaConf.set_struct(composed, False)
+        composed.pop("hydra")
+        return resolved(composed)
 
 
 def run_app(
     arguments: Sequence[str], task: Callable[[Config], None], program: str = "nnlab train"
 ) -> None:
-    """Run `task` as a Hydra application: overrides, --cfg, --help, --multirun and the rest."""
+    """Run `task` as a Hydra application: overrides, --cfg, --help, --multirun and the rest.
+
+    Overrides alone are composed directly: the application composes everything twice.
+    """
+    if not any(argument.lstrip("+~").startswith(("-", "hydra")) for argument in arguments):
+        task(compose(arguments))
+        return
     import hydra
 
     _search_working_directory_first()
@@ -76,7 +88,6 @@ def resolved(composed: Any) -> Config:
 
     plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
-    plain.pop("hydra", None)
     return {str(key): value for key, value in plain.items()}
 
 

@@ -77,7 +77,7 @@ def _advance(projection: Projection, store: Store, *, last: bool) -> bool:
 
 def say(**what: Any) -> None:
     """A line for the parent."""
-    print(json.dumps(what), flush=True)
+    print(json.dumps(what), file=sys.__stdout__, flush=True)
 
 
 def _one_line(error: Exception) -> str:
@@ -89,6 +89,7 @@ def main() -> None:
     """The process: directories in, lines of JSON out."""
     uri, artifacts = sys.argv[1:]
     os.nice(5)  # training comes first
+    sys.stdout = sys.stderr  # MLflow prints there too
     incoming: Incoming = queue.Queue()
 
     def listen() -> None:
