@@ -49,7 +49,7 @@ class Definition:
     @property
     def slots(self) -> int:
         """Trials at once on this machine."""
-        return min(self.workers or len(os.sched_getaffinity(0)), self.trials)
+        return min(self.workers or _cores(), self.trials)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -154,6 +154,13 @@ class Candidates:
             for value in parameter.ends()[1:]:
                 parse(self.config(first | {key: value}))
         return checked
+
+
+def _cores() -> int:
+    """The cores this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
