@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml requirements/lock.txt requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "nnlab needs Python 3.11, 3.12 or 3.13 with venv and pip" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements/lock.txt
-	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
+	$(BIN)/uv --system-certs pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements/lock.txt
+	$(BIN)/uv --system-certs pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 train: install  ## train one experiment:      make train ARGS="model=linear"
@@ -55,9 +55,9 @@ bench: install  ## measure start-up and the default sweep
 	$(BIN)/python benchmarks/startup.py $(ARGS)
 
 lock: install  ## resolve the versions anew into requirements/
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
+	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements/lock.txt
-	$(BIN)/uv pip compile requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-annotate \
+	$(BIN)/uv --system-certs pip compile requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --quiet --upgrade -o requirements/uv.txt
 
 clean:  ## remove .venv and caches; mlruns/ stays
