@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from nnlab.core.arrays import Array
 
 Scaler = Callable[[Array], Array]
@@ -20,8 +22,9 @@ def unit(train: Array) -> Scaler:
 
 def standard(train: Array) -> Scaler:
     """(x - mean) / standard deviation, feature by feature; a constant feature becomes 0."""
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
-    deviation[deviation == 0] = 1.0
+    constant = train.min(axis=0) == train.max(axis=0)  # their deviation may be rounded to 1e-17
+    mean = np.where(constant, train[0], train.mean(axis=0))
+    deviation = np.where(constant, 1.0, train.std(axis=0))
     return lambda x: (x - mean) / deviation
 
 

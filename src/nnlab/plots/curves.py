@@ -25,10 +25,12 @@ def learning_curves(reports: Reports) -> Figure:
     name = "accuracy" if "train/accuracy" in reports[0]["metrics"] else "r2"
     _draw(loss, reports, "loss")
     _draw(score, reports, name)
-    loss.set(title="loss", yscale="log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    loss.yaxis.set_minor_locator(NullLocator())
+    loss.set(title="loss")
+    if any(value > 0 for line in loss.lines for value in line.get_ydata()):
+        loss.set(yscale="log")
+        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        loss.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        loss.yaxis.set_minor_locator(NullLocator())
     score.set(title="R²" if name == "r2" else name)
     score.legend(frameon=False, loc="lower right")
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.12, top=0.92, wspace=0.15)

@@ -5,8 +5,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from nnlab.errors import UserError
 from nnlab.names import nearest
@@ -101,15 +104,18 @@ def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except OverrideParseException as error:
         raise UserError(f"{error.override!r} is not an override: {_first_line(error)}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"a config is not YAML: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explained(str(error), overrides) or _chain(error)) from error
 
 
 def _explained(message: str, overrides: Sequence[str]) -> str | None:
     """The two common mistakes in our words: a choice or a key that is not there."""
-    if choice := re.search(r"Could not find '(.+)/([^/']+)'", message):
+    if choice := re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message):
         group, name = choice.groups()
-        known = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
+        files = [file for folder in folders("conf") for file in (folder / group).glob("*.yaml")]
+        known = sorted({file.stem for file in files})
         return (
             f"{group} has no choice {name}{nearest(name, known)}; "
             f"the choices are {', '.join(known) or 'none'}"
@@ -141,6 +147,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+@cache
 def _search_working_directory_first() -> None:
     """Put `conf/` of the working directory in front of Hydra's search path."""
     from hydra.core.config_search_path import ConfigSearchPath

@@ -5,7 +5,7 @@ A component's schema is its dataclass: its fields, their types, and its own laws
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -93,13 +93,9 @@ def build(group: str, config: Any, at: str = "") -> Any:
     accepted = [field.name for field in fields(known[name])]
     given = {key: value for key, value in config.items() if key != "name"}
     _known(given, accepted, f"{at}.")
-    missing = [
-        field.name
-        for field in fields(known[name])
-        if field.name not in given and field.default is MISSING
-    ]
-    if missing:
-        raise UserError(f"{at}.{missing[0]} is missing")
+    for key in accepted:
+        if key not in given:  # a default of today's code would not be in the logged config
+            raise UserError(f"{at}.{key} is missing")
     arguments = {key: checked(value, kinds[key], f"{at}.{key}") for key, value in given.items()}
     try:
         return known[name](**arguments)
@@ -116,15 +112,26 @@ def checked(value: Any, kind: Any, at: str) -> Any:
     if float in (kind, *get_args(kind)):  # a float, or a Hyper
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{at} must be a number, but got {at}={value!r}")
-        if not math.isfinite(value):
-            raise UserError(f"{at} must be finite, but got {at}={value!r}")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise UserError(f"{at} must be finite, but got {at}={_shortened(value)}")
+        return number
     words = {int: "a whole number", bool: "true or false", str: "a text"}
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{at} must be {words[kind]}, but got {at}={value!r}")
     if kind is int and not np.iinfo(np.int64).min <= value <= np.iinfo(np.int64).max:
-        raise UserError(f"{at} must fit 64 bits, but got {at}={value!r}")
+        raise UserError(f"{at} must fit 64 bits, but got {at}={_shortened(value)}")
     return value
+
+
+def _shortened(value: Any) -> str:
+    """A value for a message; Python refuses to write out very large integers."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _rules(config: Any) -> tuple[Any, ...]:
@@ -140,7 +147,10 @@ def _rules(config: Any) -> tuple[Any, ...]:
             )
         if not isinstance(arguments, Mapping):
             raise UserError(f"stopping.{name} must be a mapping, but got {arguments!r}")
-        rules.append(build("stopping", {"name": name, **arguments}, f"stopping.{name}"))
+        at = f"stopping.{name}"
+        if "name" in arguments:
+            raise UserError(f"{at}.name is not a key of the config: the rule is named by {at}")
+        rules.append(build("stopping", {"name": name, **arguments}, at))
     return tuple(rules)
 
 

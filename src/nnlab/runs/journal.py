@@ -54,6 +54,8 @@ class Journal:
         line = encode(record)
         with self._changed:
             self._raise_error()
+            if self._closing:
+                raise JournalError(f"{self.path} is closed")
             self._waiting.append(line)
             self._next += 1
             self._changed.notify_all()
@@ -115,11 +117,9 @@ class JournalReader:
         except FileNotFoundError:
             return []
         records = []
-        for line in text.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
+        for line in text.split(b"\n")[:-1]:  # what follows the last newline is torn, or to come
             records.append(self._decode(line))
-            self._offset += len(line)
+            self._offset += len(line) + 1
             self._next += 1
         return records
 
@@ -151,14 +151,14 @@ def read(path: Path) -> list[Record]:
 
 
 def encode(record: Record) -> bytes:
-    """A record as its line."""
+    """A record as its line, with its newline."""
     body = json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)[1:].encode()
     return b'{"crc":"%08x",%b\n' % (crc32(body), body)
 
 
 def decode(line: bytes) -> Record | None:
-    """The record in a line that ends in a newline, or None if it is not what was written."""
-    body = line[_HEAD:-1]
+    """The record in a line (without its newline), or None if it is not what was written."""
+    body = line[_HEAD:]
     if line[:_HEAD] != b'{"crc":"%08x",' % crc32(body):
         return None
     record: Record = json.loads(b"{" + body)

@@ -25,8 +25,9 @@ def load(path: Path) -> Config:
     """The config in a YAML file, as plain data: no tags, no interpolation, no code."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path.name} cannot be read as a config: {error}") from error
+    except Exception as error:  # PyYAML's constructors raise whatever int() and the like raise
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path.name} cannot be read as a config: {what[:500]}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path.name} must hold a mapping, but holds {type(config).__name__}")
     return config
@@ -34,4 +35,4 @@ def load(path: Path) -> Config:
 
 def dump(config: Config) -> str:
     """The config as YAML; `load` gives the same values back."""
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(dict(config), sort_keys=False)

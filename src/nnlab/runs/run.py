@@ -14,6 +14,7 @@ import json
 import secrets
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -148,11 +149,14 @@ class Run:
             self.end("KILLED", "interrupted", "interrupted")
         elif error is not None:
             text = "".join(traceback.format_exception(error))
-            (self.path / "traceback.txt").write_text(text, encoding="utf-8")
+            with suppress(OSError):  # it must not hide the error, nor the end
+                (self.path / "traceback.txt").write_text(text, encoding="utf-8")
             self.end("FAILED", "raised", f"{type(error).__name__}: {error}")
         ended = self._ended or {"status": "FINISHED", "rule": "done", "reason": "done"}
-        self.journal.append("end", **ended)
-        self.journal.close()
+        try:
+            self.journal.append("end", **ended)
+        finally:
+            self.journal.close()
 
 
 def new_directory(path: Path) -> Path:

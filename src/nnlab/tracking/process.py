@@ -60,6 +60,8 @@ class TrackingProcess:
             self._process.stdin.close()
         code = self._process.wait()
         self._listener.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         errors = [str(said["error"]) for said in self._said if "error" in said]
         if code and not errors:
             errors = [f"the tracking process ended with code {code}; see {self.log}"]

@@ -124,7 +124,10 @@ class Training:
         """Train from `state` on, which is updated in place, until a report carries a stop."""
         began = perf_counter()
         if state.step == 0:
-            yield self._report(state, {}, began, finite=True)
+            report = self._report(state, {}, began, finite=True)
+            yield report
+            if report.stop:
+                return
         while True:
             due = state.step + self.evaluate_every - state.step % self.evaluate_every
             due = min(due, self.total or due, self.until or due)
