@@ -8,16 +8,9 @@ from importlib import import_module
 from types import FrameType
 
 from nnlab import __version__
+from nnlab.commands import COMMANDS
 from nnlab.errors import UserError
 from nnlab.names import nearest
-
-COMMANDS = {
-    "train": "train one experiment",
-    "sweep": "search for the best hyperparameters",
-    "reproduce": "train a run again from its logged config and compare bit for bit",
-    "ui": "browse the runs in MLflow's interface",
-    "completion": "print the shell code for tab completion",
-}
 
 USAGE = f"""usage: nnlab COMMAND [ARGUMENT ...]
 

@@ -1,1 +1,10 @@
 """The doors: what each command of `nnlab` does and what it says."""
+
+COMMANDS = {
+    "train": "train one experiment",
+    "sweep": "search for the best hyperparameters",
+    "reproduce": "train a run again from its logged config and compare bit for bit",
+    "ui": "browse the runs in MLflow's interface",
+    "completion": "print the shell code for tab completion",
+}
+"""Each is a module here with a function `run(arguments) -> exit code`."""

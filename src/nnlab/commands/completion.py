@@ -7,7 +7,7 @@ line after `nnlab train` (or `nnlab sweep NAME`), so that is the line it is show
 import os
 from collections.abc import Sequence
 
-from nnlab.cli import COMMANDS
+from nnlab.commands import COMMANDS
 from nnlab.errors import UserError
 from nnlab.runs.compose import folders, run_app
 

@@ -93,10 +93,10 @@ def build(group: str, config: Any, at: str = "") -> Any:
     accepted = [field.name for field in fields(known[name])]
     given = {key: value for key, value in config.items() if key != "name"}
     _known(given, accepted, f"{at}.")
+    arguments = {key: checked(value, kinds[key], f"{at}.{key}") for key, value in given.items()}
     for key in accepted:
         if key not in given:  # a default of today's code would not be in the logged config
             raise UserError(f"{at}.{key} is missing")
-    arguments = {key: checked(value, kinds[key], f"{at}.{key}") for key, value in given.items()}
     try:
         return known[name](**arguments)
     except LawError as error:

@@ -51,7 +51,7 @@ class Journal:
         """Add a record; it is on disk soon after, at the latest when `sync` returns."""
         self._time = max(self._time, time.time_ns() // 1_000_000)
         record = {"n": self._next, "time": self._time, "type": kind, **fields}
-        line = encode(record)
+        line = encode(record) + b"\n"
         with self._changed:
             self._raise_error()
             if self._closing:
@@ -151,13 +151,13 @@ def read(path: Path) -> list[Record]:
 
 
 def encode(record: Record) -> bytes:
-    """A record as its line, with its newline."""
+    """A record as its line, without the newline."""
     body = json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)[1:].encode()
-    return b'{"crc":"%08x",%b\n' % (crc32(body), body)
+    return b'{"crc":"%08x",%b' % (crc32(body), body)
 
 
 def decode(line: bytes) -> Record | None:
-    """The record in a line (without its newline), or None if it is not what was written."""
+    """The record in a line without its newline, or None if it is not what was written."""
     body = line[_HEAD:]
     if line[:_HEAD] != b'{"crc":"%08x",' % crc32(body):
         return None
