@@ -1,7 +1,7 @@
 # `make help` lists everything. The first use installs what is needed into .venv; later ones do not.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep ui test test-slow lint check format bench lock clean
+.PHONY: help install train sweep ui test test-slow lint check format peers bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ check: lint test  ## what must be green before a commit
 format: install  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+peers: install  ## install PyTorch and JAX for comparison tests and benchmarks
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 
 bench: install  ## measure start-up and the default sweep
 	$(BIN)/python benchmarks/startup.py $(ARGS)
