@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nnlab.commands.console import console
+from nnlab.commands.console import console, say
 from nnlab.sweeps.sweep import Sweep, Trial
 
 _STYLES = {"RUNNING": "cyan", "PRUNED": "dim", "FAILED": "red", "KILLED": "red"}
@@ -25,16 +25,16 @@ class Board:
     def shown(self, trials: Iterable[Trial]) -> Iterator[Trial]:
         """The same trials, each change of which is shown."""
         definition = self.sweep.definition
-        console.print(
-            f"[bold]sweep {definition.name}[/]: {definition.trials} trials, {definition.sampler} "
+        say(
+            f"sweep {definition.name}: {definition.trials} trials, {definition.sampler} "
             f"sampler, {definition.pruner} pruner, {definition.slots} at once; "
             f"{definition.direction} {definition.metric}",
-            soft_wrap=True,
+            "bold",
         )
         if not console.is_terminal:
             for trial in trials:
                 if trial.state != "RUNNING":
-                    console.print(self._line(trial), soft_wrap=True)
+                    say(self._line(trial))
                 yield trial
             return
         with Live(console=console, get_renderable=self._table, refresh_per_second=5):
@@ -46,24 +46,22 @@ class Board:
         counts = ", ".join(
             f"{sweep.count(state)} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAILED")
         )
-        console.print(f"{counts} in {time.monotonic() - self._began:.1f} s")
+        say(f"{counts} in {time.monotonic() - self._began:.1f} s")
         failures = [trial for trial in sweep.trials if trial.state == "FAILED"]
         for trial in failures[:3]:
-            console.print(f"[red]trial {trial.number} failed:[/] {trial.reason}", soft_wrap=True)
+            say(f"trial {trial.number} failed: {trial.reason}", "red")
         if best is None:
-            console.print("[red]no trial was completed[/]")
+            say("no trial was completed", "red")
             return
-        console.print(
-            f"[bold]best: trial {best.number}[/], {sweep.definition.metric} {best.value:.5g}"
-        )
+        say(f"best: trial {best.number}, {sweep.definition.metric} {best.value:.5g}", "bold")
         for key, value in best.values.items():
-            console.print(f"  {key}={_short(value)}")
+            say(f"  {key}={_short(value)}")
         tests = [
             f"{key.removeprefix('test/').replace('_', ' ')} {_short(value)}"
             for key, value in best.metrics.items()
             if key.startswith("test/")
         ]
-        console.print(f"  on the test part: {', '.join(tests)}", soft_wrap=True)
+        say(f"  on the test part: {', '.join(tests)}")
 
     def _table(self) -> RenderableType:
         trials = self.sweep.trials

@@ -5,10 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from nnlab.training.report import Report
 
 console = Console(highlight=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line as it is: brackets in a name or a reason are no markup."""
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def with_progress(reports: Iterable[Report], total: int | None) -> Iterator[Report]:

@@ -42,7 +42,7 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
     config = {**logged.config, "store": store}
     config["tracking"] = {**dict(config.get("tracking") or {}), "name": "mlflow", "uri": uri}
     pin_config(config)
-    from nnlab.commands.console import console, with_progress
+    from nnlab.commands.console import console, say, with_progress
     from nnlab.commands.tracked import Trackers
     from nnlab.runs.config import parse as parse_config
     from nnlab.runs.config import prepare
@@ -57,7 +57,7 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
     try:
         with Run.of(checked, "reproduction", tags) as new:
             trackers.follow(new.path, checked)
-            console.print(f"reproducing [bold]{logged.name}[/] (run {logged.run}) as {new.id}")
+            say(f"reproducing {logged.name} (run {logged.run}) as {new.id}")
             for report in with_progress(new.record(training.run(state)), training.total):
                 values = {**report.metrics, "epoch": report.epoch}
                 points |= {(report.step, name): value for name, value in values.items()}
@@ -67,16 +67,15 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
         console.print(_table(verdict))
         differences = list(environment_differences(logged.environment, new.environment.facts))
         if not verdict.identical:
-            console.print(f"first difference: {verdict.first or 'in the hashes'}", soft_wrap=True)
+            say(f"first difference: {verdict.first or 'in the hashes'}")
         if differences:
-            console.print("the environment differs (then -> now):")
+            say("the environment differs (then -> now):")
             for difference in differences:
-                console.print(f"  {difference}", soft_wrap=True, markup=False)
-        console.print(
-            "[bold green]identical[/]: the run is reproduced bit for bit"
-            if verdict.identical
-            else "[bold red]different[/]: the run is not reproduced"
-        )
+                say(f"  {difference}")
+        if verdict.identical:
+            say("identical: the run is reproduced bit for bit", "bold green")
+        else:
+            say("different: the run is not reproduced", "bold red")
     finally:
         trackers.finish()
     return 0 if verdict.identical else 1

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from nnlab.commands.console import console
+from nnlab.commands.console import console, say
 from nnlab.runs.config import RunConfig
 from nnlab.tracking.process import TrackingProcess
 
@@ -35,18 +35,18 @@ class Trackers:
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
             for error in tracked.errors:
-                console.print(f"[yellow]not yet in MLflow:[/] {error}")
-                console.print(f"nothing is lost: it is in {store}/runs")
+                say(f"not yet in MLflow: {error}", "yellow")
+                say(f"nothing is lost: it is in {store}/runs")
             if len(tracked.runs) == 1:
                 (best,) = tracked.runs
-                console.print(f"in MLflow: run {tracked.runs[best]['mlflow']} of {uri}")
+                say(f"in MLflow: run {tracked.runs[best]['mlflow']} of {uri}")
             elif tracked.runs:
-                console.print(f"in MLflow: {len(tracked.runs)} runs of {uri}")
+                say(f"in MLflow: {len(tracked.runs)} runs of {uri}")
             local = uri == f"sqlite:///{store}/mlflow.db"
             option = "" if store == Path("mlruns") else f" --store {store}"
             if best in tracked.runs:
                 remote = "" if local else f" --uri {uri}"
-                console.print(f"reproduce: nnlab reproduce {best}{option}{remote}", soft_wrap=True)
+                say(f"reproduce: nnlab reproduce {best}{option}{remote}")
             if tracked.runs:
                 browse = f"nnlab ui{option}" if local else uri
-                console.print(f"browse:    {browse}", soft_wrap=True)
+                say(f"browse:    {browse}")

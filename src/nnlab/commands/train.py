@@ -37,7 +37,7 @@ class Trainings:
     def train(self, config: Config) -> None:
         """Train one experiment and print its results."""
         pin_config(config)
-        from nnlab.commands.console import console, results, with_progress
+        from nnlab.commands.console import console, results, say, with_progress
         from nnlab.commands.tracked import Trackers
         from nnlab.runs.config import parse, prepare
         from nnlab.runs.run import Run
@@ -48,11 +48,11 @@ class Trainings:
         state = training.start()
         with Run.of(checked, "train") as run:
             self.trackers.follow(run.path, checked)
-            console.print(f"[bold]{run.name}[/]  run {run.id}")
+            say(f"{run.name}  run {run.id}", "bold")
             for report in with_progress(run.record(training.run(state)), training.total):
                 last = report
             run.keep_weights(training, state)
         assert last.stop is not None
         console.print(results(last.metrics))
-        console.print(f"{last.stop.reason}: {last.step} steps in {last.seconds:.2f} s")
+        say(f"{last.stop.reason}: {last.step} steps in {last.seconds:.2f} s")
         self.failed |= last.stop.diverged

@@ -75,7 +75,8 @@ def run_app(
             return
         try:
             with readable_errors(arguments):
-                task(resolved(composed))
+                config = resolved(composed)
+            task(config)
         except Exception as error:  # kept from Hydra, which would print it
             raised.append(error)
 
@@ -106,6 +107,8 @@ def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise UserError(f"{error.override!r} is not an override: {_first_line(error)}") from error
     except yaml.YAMLError as error:
         raise UserError(f"a config is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # Hydra's, of a group that is no name
+        raise UserError(f"{_first_line(error)} ({' '.join(overrides)})") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explained(str(error), overrides) or _chain(error)) from error
 

@@ -128,14 +128,17 @@ class Candidates:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self._composed: dict[tuple[str, ...], Config] = {}
+        self._experiment: str | None = None
 
     def config(self, values: Mapping[str, Any]) -> Config:
         """The config of a trial with these values."""
         groups = tuple(f"{key}={value}" for key, value in values.items() if key in GROUPS)
         if groups not in self._composed:
             self._composed[groups] = compose([*self.definition.overrides, *groups])
-        numbers = {key: value for key, value in values.items() if key not in GROUPS}
-        return with_values(self._composed[groups], numbers)
+        changes = {key: value for key, value in values.items() if key not in GROUPS}
+        if self._experiment is not None:  # trials are shown where their study is
+            changes["tracking.experiment"] = self._experiment
+        return with_values(self._composed[groups], changes)
 
     def check(self) -> RunConfig:
         """Build an experiment at the ends of every parameter; the first one is returned.
@@ -144,15 +147,23 @@ class Candidates:
         """
         definition = self.definition
         first = {key: parameter.ends()[0] for key, parameter in definition.space.items()}
-        checked = parse(self.config(first))
-        training = prepare(checked)
-        try:
-            one_of(training.metric_names, metric=definition.metric)
-        except LawError as error:
-            raise UserError(f"{error} (of the sweep)") from error
+        checked = self._checked(first)
+        self._experiment = checked.tracking.experiment
         for key, parameter in definition.space.items():
             for value in parameter.ends()[1:]:
-                parse(self.config(first | {key: value}))
+                if isinstance(parameter, Choices):
+                    self._checked(first | {key: value})
+                else:
+                    parse(self.config(first | {key: value}))
+        return checked
+
+    def _checked(self, values: Mapping[str, Any]) -> RunConfig:
+        """The experiment with these values, whose parts fit and whose reports have the metric."""
+        checked = parse(self.config(values))
+        try:
+            one_of(prepare(checked).metric_names, metric=self.definition.metric)
+        except LawError as error:
+            raise UserError(f"{error} (of the sweep)") from error
         return checked
 
 
@@ -174,7 +185,7 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             raise UserError(f"{argument!r} is not an override; write key=value")
         setting = key.removeprefix("sweep.")
         if key.startswith("sweep.") or (key in _SETTINGS and key != "seed"):
-            own[setting] = _value(text)
+            own[setting] = _value(argument, text)
         elif key.isidentifier() and key not in (
             known := (*_SETTINGS, *EXPERIMENT_KEYS, "experiment")
         ):
@@ -187,10 +198,14 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return own, overrides
 
 
-def _value(text: str) -> Any:
+def _value(argument: str, text: str) -> Any:
+    """The value of a setting, written as in YAML."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload, index]
+    try:
+        return OmegaConf.to_container(OmegaConf.create(f"value: {text}"))["value"]  # type: ignore[index, call-overload]
+    except Exception as error:  # what YAML's parser and constructors raise
+        raise UserError(f"{argument!r} has no value that YAML could read") from error
 
 
 def _read(file: Path) -> Config:

@@ -7,6 +7,8 @@ process that has NumPy loaded, which takes about ten milliseconds.
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from typing import Protocol
@@ -56,34 +58,41 @@ class LocalEngine:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, job: Job, hear: Hear) -> Outcome:
-        ours, theirs = self._context.Pipe()
-        child = self._context.Process(target=run_trial, args=(job, theirs), daemon=True)
-        child.start()
-        self._children.add(child)
-        theirs.close()
-        if self._closing:
-            child.terminate()
-        outcome, run = None, None
         try:
-            while outcome is None:
-                message = ours.recv()
-                if isinstance(message, Outcome):
-                    outcome = message
-                elif isinstance(message, Started):
-                    run = message.run
-                    hear(message)
-                else:
-                    ours.send(hear(message) and not self._closing)
-        except (EOFError, OSError):
-            pass
+            outcome = self._in_child(job, hear)
+        except Exception as error:  # no memory, no process, no file is left
+            return Outcome("FAILED", f"not started: {type(error).__name__}: {error}")
+        if outcome.state == "KILLED" and not self._closing:  # not by us
+            return replace(outcome, state="FAILED", reason="the process was terminated")
+        return outcome
+
+    def _in_child(self, job: Job, hear: Hear) -> Outcome:
+        ours, theirs = self._context.Pipe()
+        with ours, theirs:
+            child = self._context.Process(target=run_trial, args=(job, theirs), daemon=True)
+            child.start()
+            self._children.add(child)
+            theirs.close()
+            if self._closing:
+                child.terminate()
+            outcome, run = None, None
+            with suppress(EOFError, OSError):
+                while outcome is None:
+                    message = ours.recv()
+                    if isinstance(message, Outcome):
+                        outcome = message
+                    elif isinstance(message, Started):
+                        run = message.run
+                        hear(message)
+                    else:
+                        ours.send(hear(message) and not self._closing)
         child.join()
         self._children.discard(child)
-        ours.close()
         return outcome or self._died(child.exitcode, run)
 
     def _died(self, code: int | None, run: str | None) -> Outcome:
         if code is not None and code < 0:
-            how = f"killed by {signal.Signals(-code).name}"
+            how = f"was killed by {signal.Signals(-code).name}"
         else:
             how = f"ended with code {code}"
-        return Outcome("KILLED" if self._closing else "FAILED", f"the process was {how}", run)
+        return Outcome("KILLED" if self._closing else "FAILED", f"the process {how}", run)

@@ -110,8 +110,11 @@ class Sweep:
             return not self._closed
 
         def ended(future: "Future[Outcome]") -> None:
-            if not future.cancelled():
-                self._heard.put(_Heard(number, future.result()))
+            if future.cancelled():
+                return
+            error = future.exception()
+            outcome = Outcome("FAILED", f"the engine: {error}") if error else future.result()
+            self._heard.put(_Heard(number, outcome))
 
         self._engine.submit(job, hear).add_done_callback(ended)
         return trial

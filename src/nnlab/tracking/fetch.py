@@ -26,9 +26,10 @@ from nnlab.tracking.store import Store, sqlite_file
 LOGGED = "logged.json"
 
 
-def fetch(client: MlflowClient, selector: str, folder: Path) -> None:
+def fetch(store: Store, selector: str, folder: Path) -> None:
     """Write the files of the run that `selector` names."""
-    run = _selected(client, selector)
+    client = store.client
+    run = _selected(store, selector)
     for name in (CONFIG, ENVIRONMENT):
         try:
             client.download_artifacts(run.info.run_id, name, str(folder))
@@ -50,10 +51,10 @@ def _points(client: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]
     return [(point.step, point.value) for point in history]
 
 
-def _selected(client: MlflowClient, selector: str) -> Run:
+def _selected(store: Store, selector: str) -> Run:
     """The one run that is meant."""
     study = re.fullmatch(r"best of (\S+)", selector)
-    run = _one(client, study[1] if study else selector)
+    run = _one(store, study[1] if study else selector)
     kind = run.data.tags["nnlab.kind"]
     if study or kind == "study":
         if kind != "study":
@@ -62,15 +63,16 @@ def _selected(client: MlflowClient, selector: str) -> Run:
             raise UserError(f"{selector} is a study; `best of {selector}` is its best trial")
         if "nnlab.best_run" not in run.data.tags:
             raise UserError(f"study {study[1]} has no complete trial")
-        run = _one(client, run.data.tags["nnlab.best_run"])
+        run = _one(store, run.data.tags["nnlab.best_run"])
     return run
 
 
-def _one(client: MlflowClient, text: str) -> Run:
+def _one(store: Store, text: str) -> Run:
     """The run with this id, or with the one id that begins so."""
     if not re.fullmatch(r"[0-9a-f]{3,32}", text):
         raise UserError(f"a run is named by 3 to 32 of the characters 0-9 a-f, but got {text!r}")
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    client = store.client
+    experiments = store.experiments()
     found: dict[str, Run] = {}
     for condition in (f"tags.`nnlab.run` LIKE '{text}%'", f"attributes.run_id LIKE '{text}%'"):
         for run in client.search_runs(experiments, condition, max_results=10):
@@ -96,7 +98,7 @@ def main() -> None:
         database = sqlite_file(uri)
         if database and not database.exists():
             raise UserError(f"there is no MLflow database {database} (--store or --uri names it)")
-        fetch(Store(uri, Path(folder)).client, selector, Path(folder))
+        fetch(Store(uri, Path(folder)), selector, Path(folder))
     except UserError as error:
         _fail(error)
     except Exception as error:  # whatever MLflow, its database or its server raises

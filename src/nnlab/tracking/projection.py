@@ -73,16 +73,17 @@ class Projection:
         if ended:
             self._finish(store, ended)
 
+    def abandon(self, store: Store, reason: str) -> None:
+        """Mark the run FAILED: its journal cannot be read any further."""
+        if self.run_id:
+            self._end(store, {"status": "FAILED", "rule": "damaged", "reason": reason})
+
     def _create(self, store: Store, start: Record) -> None:
         """Make the run, unless an earlier attempt did."""
         if self.run_id:
             return
-        experiment = store.experiment(start["experiment"])
-        tried, self.experiment = bool(self.experiment), experiment
-        self._remember()
-        self.run_id = (store.find(experiment, start["run"]) if tried else None) or self._new(
-            store, start
-        )
+        self.experiment = store.experiment(start["experiment"])
+        self.run_id = store.find(start["run"]) or self._new(store, start)
         self._remember()
 
     def _new(self, store: Store, start: Record) -> str:
@@ -95,9 +96,8 @@ class Projection:
             **start["tags"],
         }
         if start["parent"]:
-            tags["mlflow.parentRunId"] = store.find(self.experiment, start["parent"]) or ""
-        run = store.client.create_run(self.experiment, start["time"], tags, start["name"])
-        return str(run.info.run_id)
+            tags["mlflow.parentRunId"] = store.find(start["parent"]) or ""
+        return store.create(start["run"], self.experiment, start["time"], tags, start["name"])
 
     def _send(self, store: Store) -> None:
         metrics: list[Metric] = []
@@ -137,13 +137,16 @@ class Projection:
         for file in sorted(self.path.iterdir()):
             if file.name not in (STATE, _NEW):
                 store.client.log_artifact(self.run_id, str(file))
+        self._end(store, ended)
+
+    def _end(self, store: Store, ended: Record) -> None:
         tags = {
             "nnlab.status": ended["status"],
             "nnlab.stop_rule": ended["rule"],
             "nnlab.stop_reason": ended["reason"],
         }
         store.client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        store.client.set_terminated(self.run_id, ended["status"], ended["time"])
+        store.client.set_terminated(self.run_id, ended["status"], ended.get("time"))
         self.done = True
         self._remember()
 

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +32,25 @@ Incoming = queue.Queue[Path | None]
 def serve(store: Store, incoming: Incoming) -> bool:
     """Follow the runs that come until the last one is complete; were all sent?"""
     following: list[Projection] = []
-    more = True
-    failing_since = None
+    failing_since: dict[Projection, float] = {}
+    more = all_sent = True
     while more or following:
         more = _accept(incoming, following) if more else False
-        try:
-            for projection in list(following):
-                if _advance(projection, store, last=not more):
-                    following.remove(projection)
-            failing_since = None
-        except Exception as error:  # whatever MLflow or its server raises: it may come back
-            now = time.monotonic()
-            failing_since = failing_since or now
-            if not more and now - failing_since > GIVE_UP_SECONDS:
-                for projection in following:
+        for projection in list(following):
+            try:
+                done = _advance(projection, store, last=not more)
+                failing_since.pop(projection, None)
+            except Exception as error:  # whatever MLflow or its server raises: it may come back
+                now = time.monotonic()
+                since = failing_since.setdefault(projection, now)
+                done = not more and now - since > GIVE_UP_SECONDS
+                if done:
+                    all_sent = False
                     say(run=projection.path.name, error=_one_line(error))
-                return False
-            time.sleep(1.0)
-        time.sleep(POLL_SECONDS)
-    return True
+            if done:
+                following.remove(projection)
+        time.sleep(1.0 if failing_since else POLL_SECONDS)
+    return all_sent
 
 
 def _accept(incoming: Incoming, following: list[Projection]) -> bool:
@@ -68,6 +69,7 @@ def _advance(projection: Projection, store: Store, *, last: bool) -> bool:
     try:
         projection.advance(store, last=last)
     except JournalError as error:
+        projection.abandon(store, str(error))
         say(run=name, error=str(error))
         return True
     if projection.done:
@@ -76,8 +78,9 @@ def _advance(projection: Projection, store: Store, *, last: bool) -> bool:
 
 
 def say(**what: Any) -> None:
-    """A line for the parent."""
-    print(json.dumps(what), file=sys.__stdout__, flush=True)
+    """A line for the parent, if it is still there."""
+    with suppress(BrokenPipeError):
+        print(json.dumps(what), file=sys.__stdout__, flush=True)
 
 
 def _one_line(error: Exception) -> str:

@@ -42,16 +42,24 @@ class Store:
             self._experiments[name] = self._experiment(name)
         return self._experiments[name]
 
-    def find(self, experiment: str, run: str) -> str | None:
-        """The MLflow id of a run of ours in an experiment, if it is there."""
+    def create(self, run: str, experiment: str, time: int, tags: dict[str, str], name: str) -> str:
+        """The MLflow id of a new run of ours."""
+        made = self.client.create_run(experiment, time, tags, name)
+        self._runs[run] = made.info.run_id
+        return self._runs[run]
+
+    def find(self, run: str) -> str | None:
+        """The MLflow id of a run of ours, if it is there."""
         if run not in self._runs:
-            found = self.client.search_runs(
-                [experiment], f"tags.`nnlab.run` = '{run}'", max_results=1
-            )
+            found = self.client.search_runs(self.experiments(), f"tags.`nnlab.run` = '{run}'")
             if not found:
                 return None
             self._runs[run] = found[0].info.run_id
         return self._runs[run]
+
+    def experiments(self) -> list[str]:
+        """The ids of all experiments."""
+        return [experiment.experiment_id for experiment in self.client.search_experiments()]
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)

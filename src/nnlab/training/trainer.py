@@ -38,10 +38,10 @@ class Training:
 
     Raises `LawError` where the experiment's parts do not fit each other.
 
-    >>> training = Training(experiment)  # doctest: +SKIP
-    >>> state = training.start()  # doctest: +SKIP
-    >>> for report in training.run(state):  # doctest: +SKIP
-    ...     print(report.step, report.metrics["validation/loss"])
+        training = Training(experiment)
+        state = training.start()
+        for report in training.run(state):
+            print(report.step, report.metrics["validation/loss"])
     """
 
     def __init__(self, experiment: Experiment, until: int | None = None) -> None:
