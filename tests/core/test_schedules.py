@@ -97,5 +97,5 @@ def test_what_is_no_duration_is_refused(text):
 
 
 def test_percent_of_a_run_of_unknown_length_names_the_percent():
-    with pytest.raises(LawError, match=r"a duration in percent \(12.5%\)"):
+    with pytest.raises(LawError, match=r"a duration in percent \(duration=12.5%\)"):
         Duration.parse("12.5%").steps(40, total=None)

@@ -21,6 +21,8 @@ class Duration:
 
     number: float
     unit: str
+    field: str = "duration"
+    """The argument that it is the value of."""
 
     @classmethod
     def parse(cls, text: str, field: str = "duration") -> "Duration":
@@ -32,16 +34,16 @@ class Duration:
                 f"but got {field}={text!r}",
                 field,
             )
-        return cls(float(match["number"]), match["unit"].rstrip("s"))
+        return cls(float(match["number"]), match["unit"].rstrip("s"), field)
 
     def steps(self, steps_per_epoch: int, total: int | None) -> int:
         """The duration in steps, at least 1. Percent need the `total` steps of the run."""
         if self.unit == "%":
             if total is None:
                 raise LawError(
-                    f"a duration in percent ({self.number:g}%) needs a run of known length: "
-                    "add the stopping rule max_epochs or max_steps",
-                    "duration",
+                    f"a duration in percent ({self.field}={self.number:g}%) needs a run of known "
+                    "length: add the stopping rule max_epochs or max_steps",
+                    self.field,
                 )
             exact = total * self.number / 100
         else:

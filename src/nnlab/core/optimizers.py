@@ -56,7 +56,7 @@ class Momentum:
     rate is inside the velocity; PyTorch keeps it outside (the same while lr is constant).
     """
 
-    lr: Hyper = 0.1
+    lr: Hyper = 0.05
     momentum: Hyper = 0.9
 
     def __post_init__(self) -> None:

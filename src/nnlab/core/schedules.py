@@ -39,7 +39,7 @@ class Step:
         law("0 < gamma <= 1", 0 < self.gamma <= 1, gamma=self.gamma)
 
     def start(self, steps_per_epoch: int, total: int | None) -> Callable[[int], float]:
-        every = Duration.parse(self.every).steps(steps_per_epoch, total)
+        every = Duration.parse(self.every, "schedule.every").steps(steps_per_epoch, total)
         return lambda t: self.gamma ** (t // every)
 
 
@@ -59,5 +59,5 @@ class Cosine:
         law("0 <= final <= 1", 0 <= self.final <= 1, final=self.final)
 
     def start(self, steps_per_epoch: int, total: int | None) -> Callable[[int], float]:
-        over = Duration.parse(self.over).steps(steps_per_epoch, total)
+        over = Duration.parse(self.over, "schedule.over").steps(steps_per_epoch, total)
         return lambda t: self.final + (1 - self.final) * (1 + cos(pi * min(t / over, 1))) / 2

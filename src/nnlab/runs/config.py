@@ -52,6 +52,9 @@ def parse(config: Config) -> RunConfig:
     for key in KEYS:
         if key not in config:
             raise UserError(f"the config has no {key}")
+    store = checked(config["store"], str, "store")
+    if not store.strip():
+        raise UserError(f"store must name a folder, but got store={store!r}")
     parts = {group: build(group, config[group]) for group in _EXPERIMENT_GROUPS}
     values = {key: checked(config[key], kind, key) for key, kind in _EXPERIMENT_FIELDS.items()}
     try:
@@ -62,7 +65,7 @@ def parse(config: Config) -> RunConfig:
         experiment,
         build("tracking", config["tracking"]),
         build("runtime", config["runtime"]),
-        Path(checked(config["store"], str, "store")),
+        Path(store),
         config,
     )
 

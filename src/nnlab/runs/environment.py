@@ -56,7 +56,7 @@ def git_state() -> dict[str, Any]:
 
 def uncommitted_diff() -> str:
     """What `git diff HEAD` says of the code that runs, and the names of untracked files."""
-    diff = _git("diff", "HEAD") or ""
+    diff = _git("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD") or ""
     untracked = _git("ls-files", "--others", "--exclude-standard") or ""
     return diff + "".join(f"# untracked: {name}\n" for name in untracked.splitlines())
 
@@ -70,6 +70,7 @@ def _git(*arguments: str) -> str | None:
             text=True,
             errors="replace",
             timeout=10,
+            env={key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
             check=True,
         )
     except (OSError, subprocess.SubprocessError):

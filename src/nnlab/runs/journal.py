@@ -49,10 +49,10 @@ class Journal:
 
     def append(self, kind: str, /, **fields: Any) -> None:
         """Add a record; it is on disk soon after, at the latest when `sync` returns."""
-        self._time = max(self._time, time.time_ns() // 1_000_000)
-        record = {"n": self._next, "time": self._time, "type": kind, **fields}
-        line = encode(record) + b"\n"
         with self._changed:
+            self._time = max(self._time, time.time_ns() // 1_000_000)
+            record = {"n": self._next, "time": self._time, "type": kind, **fields}
+            line = encode(record) + b"\n"
             self._raise_error()
             if self._closing:
                 raise JournalError(f"{self.path} is closed")
@@ -116,21 +116,20 @@ class JournalReader:
                 text = file.read()
         except FileNotFoundError:
             return []
-        records = []
+        records: list[Record] = []
         for line in text.split(b"\n")[:-1]:  # what follows the last newline is torn, or to come
-            records.append(self._decode(line))
+            record = decode(line)
+            if record is None or record.get("n") != self._next:
+                if records:  # good ones first; the next poll begins at the damage
+                    break
+                raise JournalError(
+                    f"{self.path} is damaged at byte {self._offset}: "
+                    f"record {self._next} was expected there"
+                )
+            records.append(record)
             self._offset += len(line) + 1
             self._next += 1
         return records
-
-    def _decode(self, line: bytes) -> Record:
-        record = decode(line)
-        if record is None or record.get("n") != self._next:
-            raise JournalError(
-                f"{self.path} is damaged at byte {self._offset}: "
-                f"record {self._next} was expected there"
-            )
-        return record
 
 
 def being_written(path: Path) -> bool:
@@ -147,7 +146,9 @@ def being_written(path: Path) -> bool:
 
 def read(path: Path) -> list[Record]:
     """All records of a journal; a torn last line is dropped, other damage is an error."""
-    return JournalReader(path).poll()
+    reader = JournalReader(path)
+    records = reader.poll()
+    return records + reader.poll()  # the second raises where damage ended the first
 
 
 def encode(record: Record) -> bytes:

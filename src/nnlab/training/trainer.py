@@ -75,7 +75,8 @@ class Training:
         self.order = BatchOrder(experiment.seed, len(y), experiment.batch_size)
         self.total = self._total_steps()
         per_epoch = self.order.steps_per_epoch
-        self.evaluate_every = Duration.parse(experiment.evaluate_every).steps(per_epoch, self.total)
+        every = Duration.parse(experiment.evaluate_every, "evaluate_every")
+        self.evaluate_every = every.steps(per_epoch, self.total)
         self.scale = experiment.schedule.start(per_epoch, self.total)
         self.deadline = min(
             (rule.seconds for rule in self.rules if isinstance(rule, TimeBudget)), default=math.inf

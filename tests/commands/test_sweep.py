@@ -1,0 +1,198 @@
+import os
+import re
+import signal
+import time
+
+import pytest
+
+MINE = """
+experiment: [data=iris, tracking=none, stopping.max_epochs.epochs=2]
+metric: validation/loss
+trials: 2
+workers: 1
+parameters:
+  optimizer.lr: {low: LOW, high: HIGH, log: true}
+"""
+
+
+def mine(bench, low, high):
+    (bench.folder / "sweeps").mkdir()
+    text = MINE.replace("LOW", low).replace("HIGH", high)
+    (bench.folder / "sweeps" / "mine.yaml").write_text(text)
+
+
+def study(lab, done):
+    """The study of a sweep, and its trials by number, as MLflow has them."""
+    (best,) = re.findall(r"nnlab reproduce ([0-9a-f]{12})", done.out)
+    parent = lab.logged(best).tags["nnlab.study"]
+    query = (
+        "SELECT name.value FROM tags AS name JOIN tags AS study USING (run_uuid) "
+        "WHERE name.key = 'nnlab.run' AND study.key = 'nnlab.study' AND study.value = ?"
+    )
+    trials = [lab.logged(run) for (run,) in lab.rows(query, parent)]
+    return lab.logged(parent), {int(trial.tags["nnlab.trial"]): trial for trial in trials}
+
+
+def final(trial, metric):
+    """The value at the last step."""
+    return max((step, value) for key, step, value, *_ in trial.points if key == metric)[1]
+
+
+@pytest.fixture(scope="module")
+def trials(lab, swept):
+    return study(lab, swept)[1]
+
+
+@pytest.fixture(scope="module")
+def parent(lab, swept):
+    return study(lab, swept)[0]
+
+
+def test_every_trial_is_a_finished_run_nested_in_the_study_s(parent, trials):
+    assert sorted(trials) == list(range(6))
+    assert (parent.status, parent.tags["nnlab.kind"]) == ("FINISHED", "study")
+    for trial in trials.values():
+        assert trial.status == "FINISHED"
+        assert trial.tags["nnlab.kind"] == "trial"
+        assert trial.tags["mlflow.parentRunId"] == parent.mlflow
+        assert trial.tags["nnlab.study"] == parent.tags["nnlab.run"]
+
+
+def test_the_counts_are_the_budget(parent, trials):
+    counts = [int(parent.tags[f"nnlab.{state}"]) for state in ("complete", "pruned", "failed")]
+    states = [trial.tags["nnlab.trial_state"] for trial in trials.values()]
+    assert counts == [states.count("COMPLETE"), states.count("PRUNED"), 0]
+    assert sum(counts) == 6
+
+
+def test_the_best_that_is_printed_is_the_best_of_the_trials(swept, parent, trials):
+    losses = {
+        number: final(trial, "validation/loss_ema")
+        for number, trial in trials.items()
+        if trial.tags["nnlab.trial_state"] == "COMPLETE"
+    }
+    best = min(losses, key=losses.get)
+    assert f"best: trial {best}, validation/loss_ema {losses[best]:.5g}\n" in swept.out
+    assert parent.tags["nnlab.best_trial"] == str(best)
+    assert parent.tags["nnlab.best_run"] == trials[best].tags["nnlab.run"]
+    assert float(parent.tags["nnlab.best_value"]) == losses[best]
+    assert f"nnlab reproduce {trials[best].tags['nnlab.run']}\n" in swept.out
+    lr = float(trials[best].params["optimizer.lr"])
+    assert f"  optimizer.lr={lr:.4g}\n" in swept.out
+    (curve,) = [value for key, step, value, *_ in parent.points if step == 6 and "best/" in key]
+    assert curve == losses[best]
+
+
+def test_every_trial_has_its_line(swept, trials):
+    lines = re.findall(r"^trial +(\d+)  (.+)$", swept.out, re.MULTILINE)
+    assert sorted(int(number) for number, _ in lines) == list(range(6))
+    for number, line in lines:
+        trial = trials[int(number)]
+        assert f"optimizer.lr={float(trial.params['optimizer.lr']):.4g} " in line
+        assert trial.tags["nnlab.trial_state"].lower() in line
+        assert f"value {final(trial, 'validation/loss_ema'):.4g} " in line
+    assert lines[-1][1].endswith("done")
+    assert swept.err == ""
+
+
+def test_the_study_s_params_say_what_was_searched(parent):
+    assert parent.params["sweep.trials"] == "6"
+    assert parent.params["sweep.sampler"] == "tpe"
+    assert parent.params["sweep.space.optimizer.lr.high"] == "1.0"
+    assert parent.params["experiment.data.name"] == "digits"
+    assert (parent.artifacts / "curves.png").exists()
+
+
+@pytest.mark.slow
+def test_settings_and_overrides_of_the_command_line(lab, trained):
+    done = lab(
+        "sweep", "data=iris", "trials=4", "workers=1", "sampler=random", "stopping=[max_steps]",
+        "stopping.max_steps.steps=40", "sweep.seed=3",
+    )  # fmt: skip
+    parent, trials = study(lab, done)
+    assert parent.params["sweep.sampler"] == "random"
+    assert parent.params["sweep.seed"] == "3"
+    assert sorted(trials) == [0, 1, 2, 3]
+    assert {trial.params["data.name"] for trial in trials.values()} == {"iris"}
+    assert {trial.params["stopping.max_steps.steps"] for trial in trials.values()} == {"40"}
+    assert {trial.status for trial in trials.values()} == {"FINISHED"}
+    assert len({trial.params["optimizer.lr"] for trial in trials.values()}) == 4
+    assert "4 complete, 0 pruned, 0 failed" in done.out
+    began = [lab.records(trials[k].tags["nnlab.run"])[0]["time"] for k in range(4)]
+    ended = [lab.records(trials[k].tags["nnlab.run"])[-1]["time"] for k in range(4)]
+    assert all(end <= begin for end, begin in zip(ended, began[1:], strict=False))
+
+
+def test_a_sweep_of_the_working_directory_is_found(bench):
+    mine(bench, "1e-3", "1e-1")
+    done = bench("sweep", "mine", "trials=3")
+    assert "sweep mine: 3 trials" in done.out
+    assert "3 complete, 0 pruned, 0 failed" in done.out
+    assert len(bench.runs()) == 4
+    assert "mine" in bench("sweep", "--help").out
+
+
+def test_a_sweep_whose_trials_all_diverge_exits_with_1(bench):
+    mine(bench, "1e30", "1e32")
+    done = bench("sweep", "mine", code=1)
+    assert "0 complete, 0 pruned, 2 failed" in done.out
+    assert "no trial was completed" in done.out
+    ends = {bench.records(run)[0]["kind"]: bench.records(run)[-1] for run in bench.runs()}
+    assert (ends["study"]["status"], ends["study"]["rule"]) == ("FAILED", "no trial")
+    assert (ends["trial"]["status"], ends["trial"]["rule"]) == ("FAILED", "diverged")
+
+
+BAD = {
+    "an unknown sweep": (["nothere"], "there is no sweep nothere; the sweeps are "),
+    "an unknown metric": (["metric=loss"], "metric must be one of "),
+    "an unknown option": (["--foo"], "nnlab sweep has no option --foo; "),
+    "an unknown key": (
+        ["optimizer=sgd"],
+        "parameters.optimizer.momentum is not a key of the config",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_refused_in_one_line_before_anything_is_written(bench, arguments, message):
+    done = bench("sweep", *arguments, code=2)
+    assert done.err.startswith(f"nnlab: {message}")
+    assert done.err.count("\n") == 1
+    assert list(bench.folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_leaves_nothing_running(lab, trained):
+    known = lab.runs()
+    with lab.start("sweep", "workers=2", "stopping.max_epochs.epochs=100000") as process:
+        lab.wait_for_runs(process, known, 2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "nnlab: interrupted\n")
+    new = lab.runs() - known
+    assert len(new) == 3
+    assert {lab.records(run)[-1]["status"] for run in new} == {"KILLED"}
+    assert {lab.status(run) for run in new} == {"KILLED"}
+    assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_leaves_nothing_running(lab, trained):
+    known = lab.runs()
+    with lab.start("sweep", "workers=2", "stopping.max_epochs.epochs=100000") as process:
+        lab.wait_for_runs(process, known, 2)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while {lab.status(run) for run in lab.runs() - known} != {"KILLED"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
+
+
+def test_a_sweep_on_a_terminal_shows_a_table(bench, on_a_terminal):
+    mine(bench, "1e-3", "1e-1")
+    code, shown = on_a_terminal(bench, "sweep", "mine")
+    assert code == 0
+    assert re.search(r"trial +optimizer.lr +value +best +state", shown)
+    assert re.search(r"^ +1 .* complete", shown, re.MULTILINE)
+    assert "2 of 2 trials" in shown

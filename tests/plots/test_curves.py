@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+
+from nnlab.plots.curves import learning_curves, search_history
+
+
+def record(step, **metrics):
+    return {"step": step, "metrics": {"epoch": step / 4, **metrics}}
+
+
+def reports(score="accuracy", average=None):
+    """Three reports; the last one is tested."""
+    made = []
+    for k, step in enumerate((0, 4, 8)):
+        metrics = {}
+        for part, shift in (("train", 0), ("validation", 1), *([("test", 2)] if k == 2 else [])):
+            for suffix in ("", f"_{average}") if average else ("",):
+                metrics[f"{part}/loss{suffix}"] = 10 - k + shift + 100 * bool(suffix)
+                metrics[f"{part}/{score}{suffix}"] = k / 10 + shift / 100
+        others = {"lr": 0.1, "norm/theta": 3.0, "train/lossless": 5.0, "train/r": 5.0}
+        made.append(record(step, **metrics, **others))
+    return made
+
+
+def lines(axes):
+    """The lines by their labels: their points."""
+    return {
+        line.get_label(): np.column_stack([line.get_xdata(), line.get_ydata()]).tolist()
+        for line in axes.get_lines()
+    }
+
+
+def style(axes, label):
+    (line,) = [line for line in axes.get_lines() if line.get_label() == label]
+    return line.get_color(), line.get_linestyle(), line.get_marker()
+
+
+@pytest.mark.parametrize(("score", "title"), [("accuracy", "accuracy"), ("r2", "R²")])
+def test_loss_and_score_of_every_part_over_the_epochs(score, title):
+    loss, right = learning_curves(reports(score)).axes
+    assert lines(loss) == {
+        "train": [[0, 10], [1, 9], [2, 8]],
+        "validation": [[0, 11], [1, 10], [2, 9]],
+        "test": [[2, 10]],
+    }
+    assert lines(right) == {
+        "train": [[0, 0], [1, pytest.approx(0.1)], [2, pytest.approx(0.2)]],
+        "validation": [[0, 0.01], [1, pytest.approx(0.11)], [2, pytest.approx(0.21)]],
+        "test": [[2, pytest.approx(0.22)]],
+    }
+    assert (loss.get_title(), right.get_title()) == ("loss", title)
+    assert (loss.get_yscale(), right.get_yscale()) == ("log", "linear")
+    assert loss.get_xlabel() == right.get_xlabel() == "epoch"
+
+
+def test_averaged_weights_are_dashed_and_of_their_part_s_colour():
+    loss, score = learning_curves(reports(average="ema")).axes
+    assert lines(loss)["validation ema"] == [[0, 111], [1, 110], [2, 109]]
+    assert lines(loss).keys() == lines(score).keys()
+    assert len(lines(loss)) == 6
+    colours = set()
+    for part in ("train", "validation", "test"):
+        raw, averaged = style(loss, part), style(loss, f"{part} ema")
+        assert raw[0] == averaged[0]
+        assert (raw[1], averaged[1]) == ("-", "--")
+        colours.add(raw[0])
+    assert len(colours) == 3
+
+
+def test_a_single_point_is_a_dot():
+    loss, _ = learning_curves(reports()).axes
+    assert style(loss, "test")[2] == "o"
+    assert style(loss, "train")[2] == "None"
+
+
+def test_the_legend_names_the_lines():
+    _, score = learning_curves(reports(average="ema")).axes
+    labels = {text.get_text() for text in score.get_legend().get_texts()}
+    assert labels == lines(score).keys()
+
+
+def test_texts_of_numbers_are_drawn_as_the_numbers(tmp_path):
+    diverged = [
+        record(0, **{"train/loss": 1.0, "train/accuracy": 0.5}),
+        record(4, **{"train/loss": "NaN", "train/accuracy": 0.25}),
+        record(8, **{"train/loss": "Infinity", "train/accuracy": "NaN"}),
+    ]
+    figure = learning_curves(diverged)
+    loss, _ = figure.axes
+    ((_, first), (_, second), (_, third)) = lines(loss)["train"]
+    assert (first, third) == (1, math.inf)
+    assert math.isnan(second)
+    figure.savefig(tmp_path / "curves.png")  # without a warning
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("first", [0.5, 0.0, "NaN", "Infinity", "-Infinity"])
+def test_a_picture_can_be_made_of_one_report(tmp_path, first):
+    figure = learning_curves([record(0, **{"train/loss": first, "train/r2": first})])
+    figure.savefig(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_a_search_s_history_is_a_staircase():
+    points = [(1, 0.5), (2, "0.25"), (5, 0.125)]
+    figure = search_history([{"step": k, "metrics": {"best": value}} for k, value in points])
+    (axes,) = figure.axes
+    (line,) = axes.get_lines()
+    assert lines(axes) == {line.get_label(): [[1, 0.5], [2, 0.25], [5, 0.125]]}
+    assert line.get_drawstyle() == "steps-post"
+    assert (axes.get_xlabel(), axes.get_title()) == ("trials", "best")
+
+
+def test_drawing_needs_no_display_and_leaves_no_state(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    before = pyplot.get_fignums()
+    learning_curves(reports())
+    search_history([{"step": 1, "metrics": {"best": 1.0}}])
+    assert pyplot.get_fignums() == before

@@ -1,0 +1,86 @@
+"""The registry and the files in `conf/` name the same things and give them the same values."""
+
+from dataclasses import MISSING, fields
+
+import pytest
+import yaml
+
+from nnlab.runs.compose import compose, packaged
+from nnlab.runs.config import parse, prepare
+from nnlab.runs.registry import GROUPS
+from nnlab.training.experiment import Experiment
+
+CONF = packaged("conf")
+CHOICES = [(group, choice) for group, choices in GROUPS.items() for choice in choices]
+EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
+NEEDS = {("data", "diabetes"): ["loss=mse"]}
+"""What else must be chosen with a choice."""
+DIFFERENT = {
+    # of the rest of the config
+    ("tracking", "mlflow", "uri"): "sqlite:///${store}/mlflow.db",
+    ("tracking", "mlflow", "experiment"): "${data.name}",
+    ("tracking", "none", "experiment"): "${data.name}",
+}
+"""Values in conf/ that are not the class's default."""
+every_choice = pytest.mark.parametrize(("group", "choice"), CHOICES)
+
+
+def in_file(group, choice):
+    """The arguments that a file of conf/ gives."""
+    content = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text(encoding="utf-8"))
+    if group == "stopping":
+        assert list(content) == [choice]
+        return content[choice]
+    assert content.pop("name") == choice
+    return content
+
+
+def test_every_registered_name_has_a_file_and_every_file_a_registered_name():
+    found = {(file.parent.name, file.stem) for file in CONF.glob("*/*.yaml")}
+    assert {row for row in found if row[0] != "experiment"} == set(CHOICES)
+
+
+@every_choice
+def test_a_file_says_every_argument_and_its_default(group, choice):
+    arguments = in_file(group, choice)
+    defaults = {field.name: field.default for field in fields(GROUPS[group][choice])}
+    assert MISSING not in defaults.values()
+    assert arguments.keys() == defaults.keys()
+    for key, value in arguments.items():
+        expected = DIFFERENT.get((group, choice, key), defaults[key])
+        assert (tuple(value) if isinstance(value, list) else value) == expected
+    assert all(key in in_file(*row) for *row, key in DIFFERENT)
+
+
+def test_the_defaults_of_the_experiment_are_those_of_its_class():
+    content = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
+    for field in fields(Experiment):
+        if field.default is not MISSING:
+            assert content[field.name] == field.default
+
+
+@every_choice
+def test_a_choice_composes_and_builds(group, choice):
+    chosen = f"stopping=[{choice}]" if group == "stopping" else f"{group}={choice}"
+    config = compose([chosen, *NEEDS.get((group, choice), [])])
+    run = parse(config)
+    if group == "stopping":
+        assert [type(rule) for rule in run.experiment.stopping] == [GROUPS[group][choice]]
+    else:
+        part = getattr(run, group) if hasattr(run, group) else getattr(run.experiment, group)
+        assert type(part) is GROUPS[group][choice]
+    training = prepare(run)
+    assert training.start().theta.size == training.network.layout.size > 0
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_builds(name):
+    prepare(parse(compose([f"+experiment={name}"])))
+    first, second = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:2]
+    assert first == "# @package _global_"
+    assert second.startswith(f"# nnlab train +experiment={name}:")
+
+
+def test_the_registry_cannot_be_changed():
+    with pytest.raises(TypeError):
+        GROUPS["model"] = {}

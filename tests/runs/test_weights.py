@@ -1,0 +1,45 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from nnlab.core.model import MLP
+from nnlab.runs.weights import digest, save
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_saved_arrays_are_loaded_by_name(tmp_path, dtype):
+    layout = MLP((3,)).build(4, 2).layout
+    theta = np.arange(layout.size).astype(dtype) / 3
+    averaged = -theta
+    save(tmp_path / "weights.npz", layout, theta, averaged)
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {
+            f"{prefix}{layer}.{kind}"
+            for prefix in ("", "averaged/")
+            for layer in ("hidden1", "output")
+            for kind in ("weight", "bias")
+        }
+        assert arrays["hidden1.weight"].shape == (4, 3)
+        parts = ("hidden1.weight", "hidden1.bias", "output.weight", "output.bias")
+        for vector, prefix in ((theta, ""), (averaged, "averaged/")):
+            again = np.concatenate([arrays[prefix + part].ravel() for part in parts])
+            assert again.dtype == dtype
+            assert again.tobytes() == vector.tobytes()
+
+
+def test_weights_are_never_written_over(tmp_path):
+    (tmp_path / "weights.npz").write_bytes(b"precious")
+    layout = MLP(()).build(1, 1).layout
+    with pytest.raises(FileExistsError):
+        save(tmp_path / "weights.npz", layout, np.zeros(2), np.zeros(2))
+    assert (tmp_path / "weights.npz").read_bytes() == b"precious"
+
+
+def test_a_digest_is_of_the_dtype_and_the_bytes():
+    theta = np.array([1.0, -0.0, np.nan], "<f4")
+    expected = hashlib.sha256(b"<f4" + bytes.fromhex("0000803f000000800000c07f"))
+    assert digest(theta) == expected.hexdigest()
+    assert digest(np.array([1.0, 0.0, np.nan], "<f4")) != expected.hexdigest()
+    assert digest(theta.astype("<f8")) != expected.hexdigest()
+    assert digest(np.repeat(theta, 2)[::2]) == expected.hexdigest()
