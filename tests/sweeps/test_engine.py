@@ -190,11 +190,12 @@ def test_closing_ends_the_children_and_what_waits(job, tmp_path):
 
 
 def test_children_die_with_a_driver_that_is_killed(job):
-    script = DRIVER.replace("CONFIG", repr(dict(job(FOR_EVER).config)))
+    silent = job(FOR_EVER, evaluate_every=f"{FOR_EVER} epochs")  # after the first report
+    script = DRIVER.replace("CONFIG", repr(dict(silent.config)))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as driver:
         try:
             eventually(lambda: len(trials_of(driver.pid)) == 2)
-            for _ in range(20):
+            for _ in range(4):  # two that start, two reports
                 assert driver.stdout.readline() == b"heard\n"
             family = [*children(driver.pid), *trials_of(driver.pid)]
         finally:

@@ -52,7 +52,8 @@ class Projection:
         no end record was left by a process that died, and its run is marked KILLED.
         """
         dead = last and not being_written(self.path / JOURNAL)
-        self._pending += self._reader.poll()
+        while new := self._reader.poll():
+            self._pending += new
         records = self._shown + self._pending
         if not records:
             self.done = dead
@@ -74,8 +75,10 @@ class Projection:
             self._finish(store, ended)
 
     def abandon(self, store: Store, reason: str) -> None:
-        """Mark the run FAILED: its journal cannot be read any further."""
-        if self.run_id:
+        """Send what was read and mark the run FAILED: its journal cannot be read any further."""
+        if records := self._shown + self._pending:
+            self._create(store, records[0])
+            self._send(store)
             self._end(store, {"status": "FAILED", "rule": "damaged", "reason": reason})
 
     def _create(self, store: Store, start: Record) -> None:
