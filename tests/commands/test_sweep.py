@@ -48,6 +48,7 @@ def parent(lab, swept):
     return study(lab, swept)[0]
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_finished_run_nested_in_the_study_s(parent, trials):
     assert sorted(trials) == list(range(6))
     assert (parent.status, parent.tags["nnlab.kind"]) == ("FINISHED", "study")
@@ -58,6 +59,7 @@ def test_every_trial_is_a_finished_run_nested_in_the_study_s(parent, trials):
         assert trial.tags["nnlab.study"] == parent.tags["nnlab.run"]
 
 
+@pytest.mark.slow
 def test_the_counts_are_the_budget(parent, trials):
     counts = [int(parent.tags[f"nnlab.{state}"]) for state in ("complete", "pruned", "failed")]
     states = [trial.tags["nnlab.trial_state"] for trial in trials.values()]
@@ -65,6 +67,7 @@ def test_the_counts_are_the_budget(parent, trials):
     assert sum(counts) == 6
 
 
+@pytest.mark.slow
 def test_the_best_that_is_printed_is_the_best_of_the_trials(swept, parent, trials):
     losses = {
         number: final(trial, "validation/loss_ema")
@@ -83,6 +86,7 @@ def test_the_best_that_is_printed_is_the_best_of_the_trials(swept, parent, trial
     assert curve == losses[best]
 
 
+@pytest.mark.slow
 def test_every_trial_has_its_line(swept, trials):
     lines = re.findall(r"^trial +(\d+)  (.+)$", swept.out, re.MULTILINE)
     assert sorted(int(number) for number, _ in lines) == list(range(6))
@@ -95,6 +99,7 @@ def test_every_trial_has_its_line(swept, trials):
     assert swept.err == ""
 
 
+@pytest.mark.slow
 def test_the_study_s_params_say_what_was_searched(parent):
     assert parent.params["sweep.trials"] == "6"
     assert parent.params["sweep.sampler"] == "tpe"
@@ -189,6 +194,7 @@ def test_a_sweep_that_is_killed_leaves_nothing_running(lab, trained):
     assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_sweep_on_a_terminal_shows_a_table(bench, on_a_terminal):
     mine(bench, "1e-3", "1e-1")
     code, shown = on_a_terminal(bench, "sweep", "mine")

@@ -180,6 +180,7 @@ def test_without_tracking_there_is_the_run_s_directory_alone_wherever_the_store_
     assert "MLflow" not in done.out
 
 
+@pytest.mark.slow
 def test_a_training_on_a_terminal_shows_its_progress(bench, on_a_terminal):
     code, shown = on_a_terminal(
         bench, "train", "data=iris", "tracking=none", "stopping.max_epochs.epochs=300"

@@ -128,6 +128,7 @@ def test_runs_of_others_are_not_ours(store, fetched):
     assert refused(fetched, other).startswith("no run of nnlab in MLflow has an id that begins")
 
 
+@pytest.mark.slow
 def test_the_process_says_one_line_and_exits_with_2(tmp_path):
     command = [sys.executable, "-m", "nnlab.tracking.fetch", "sqlite:///none/mlflow.db", "abc", "."]
     done = subprocess.run(
