@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlparse
@@ -44,9 +44,13 @@ class Lab:
         runs = re.findall(r"  run ([0-9a-f]{12})$", done.stdout, re.MULTILINE)
         return SimpleNamespace(out=done.stdout, err=done.stderr, runs=runs)
 
+    @contextmanager
     def start(self, *arguments):
-        """The command as a process that runs on, in a group of its own as under a shell."""
-        return subprocess.Popen(
+        """The command as a process that runs on, in a group of its own as under a shell.
+
+        It heeds an interrupt though the tests may run where interrupts are ignored (nohup, &).
+        """
+        with subprocess.Popen(
             [NNLAB, *arguments],
             cwd=self.folder,
             env=os.environ | {"COLUMNS": "200"},
@@ -54,7 +58,12 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-        )
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def runs(self):
         """Ids of the runs that have a directory."""

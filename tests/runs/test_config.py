@@ -185,7 +185,7 @@ def test_a_bad_value_is_refused_with_its_key_the_law_and_the_value(config, key, 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_missing_key_is_refused(config, deleted, key):
-    with pytest.raises(UserError, match=f"the config has no {key}$"):
+    with pytest.raises(UserError, match=f"the config has no {key}"):
         parse(config({key: deleted}))
 
 

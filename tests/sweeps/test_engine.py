@@ -201,7 +201,11 @@ def test_children_die_with_a_driver_that_is_killed(job):
         finally:
             driver.kill()
     assert len(family) >= 3  # two trials and their server
-    eventually(lambda: not any(alive(pid) for pid in family))
+    try:
+        eventually(lambda: not any(alive(pid) for pid in family))
+    finally:
+        for pid in filter(alive, family):
+            os.kill(pid, signal.SIGKILL)
 
 
 def alive(pid):

@@ -72,14 +72,14 @@ class Board:
         room = max(4, console.height - 5)
         best = self._best_so_far()
         for trial in trials[-room:]:
-            table.add_row(
+            cells = (
                 str(trial.number),
                 *(_short(trial.values[key]) for key in keys),
                 _short(self._value(trial)),
                 _short(best[trial.number]),
                 trial.state.lower(),
-                style=_STYLES.get(trial.state, ""),
             )
+            table.add_row(*map(Text, cells), style=_STYLES.get(trial.state, ""))
         return Group(table, Text(self._progress()))
 
     def _line(self, trial: Trial) -> str:

@@ -75,5 +75,8 @@ def _sweep(definition: Definition) -> int:
                         trackers.follow(config.store / "runs" / trial.run, config)
             board.conclude()
     finally:
+        for trial in sweep.settle() if sweep else ():
+            if trial.run:
+                trackers.follow(config.store / "runs" / trial.run, config)
         trackers.finish(sweep.best.run if sweep and sweep.best else None)
     return 0 if sweep and sweep.best else 1

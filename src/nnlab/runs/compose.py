@@ -64,7 +64,9 @@ def run_app(
 
     _search_working_directory_first()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed
-    sys.argv = [program, *arguments]
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    rest = [argument for argument in arguments if argument not in flags]
+    sys.argv = [program, *flags, *rest]  # argparse takes the overrides in one piece only
     app = hydra.main(
         version_base=VERSION_BASE, config_path=str(packaged("conf")), config_name="train"
     )
@@ -125,6 +127,10 @@ def _explained(message: str, overrides: Sequence[str]) -> str | None:
         )
     if override := re.search(r"Could not override '(.+)'", message):
         key = override[1]
+        if any((folder / key).is_dir() for folder in folders("conf")):
+            return (
+                f"{key} must be the name of a choice; one that is not there yet is added by +{key}="
+            )
         chosen = [item for item in overrides if "." not in item.split("=")[0]]
         chosen = [item for item in chosen if not item.lstrip("+~").startswith(key)]
         with suppress(UserError):

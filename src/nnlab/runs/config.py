@@ -51,7 +51,8 @@ def parse(config: Config) -> RunConfig:
     _known(config, KEYS, "")
     for key in KEYS:
         if key not in config:
-            raise UserError(f"the config has no {key}")
+            law = " (at least one rule must end a run)" if key == "stopping" else ""
+            raise UserError(f"the config has no {key}{law}")
     store = checked(config["store"], str, "store")
     if not store.strip():
         raise UserError(f"store must name a folder, but got store={store!r}")

@@ -73,6 +73,15 @@ class Sweep:
         finally:
             self._closed = True
 
+    def settle(self) -> list[Trial]:
+        """All trials, with what they said after nobody listened any more."""
+        while not self._heard.empty():
+            heard = self._heard.get()
+            if not isinstance(heard.message, Report):
+                trial = self.trials[heard.number]
+                trial.run = trial.run or heard.message.run
+        return self.trials
+
     def _run(self, study: Run, environment: Environment) -> Iterator[Trial]:
         while True:
             while (

@@ -99,7 +99,10 @@ class Projection:
             **start["tags"],
         }
         if start["parent"]:
-            tags["mlflow.parentRunId"] = store.find(start["parent"]) or ""
+            parent = store.find(start["parent"])
+            if parent is None:  # it will be tried again
+                raise LookupError(f"its study {start['parent']} is not in MLflow yet")
+            tags["mlflow.parentRunId"] = parent
         return store.create(start["run"], self.experiment, start["time"], tags, start["name"])
 
     def _send(self, store: Store) -> None:
