@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from nnlab.errors import UserError
+from nnlab.errors import UserError, first_line
 from nnlab.names import nearest
 from nnlab.runs.plain import Config, flatten
 
@@ -106,11 +106,11 @@ def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except OverrideParseException as error:
-        raise UserError(f"{error.override!r} is not an override: {_first_line(error)}") from error
+        raise UserError(f"{error.override!r} is not an override: {first_line(error)}") from error
     except yaml.YAMLError as error:
         raise UserError(f"a config is not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:  # Hydra's, of a group that is no name
-        raise UserError(f"{_first_line(error)} ({' '.join(overrides)})") from error
+        raise UserError(f"{first_line(error)} ({' '.join(overrides)})") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explained(str(error), overrides) or _chain(error)) from error
 
@@ -147,13 +147,9 @@ def _chain(error: BaseException | None) -> str:
     """The first lines of an error and of what caused it."""
     lines = []
     while error is not None:
-        lines.append(_first_line(error))
+        lines.append(first_line(error))
         error = error.__cause__
     return ": ".join(dict.fromkeys(line for line in lines if line))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @cache

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from nnlab.errors import UserError
+from nnlab.errors import UserError, first_line
 from nnlab.names import nearest
 from nnlab.runs.run import CONFIG, ENVIRONMENT
 from nnlab.tracking.store import Store, sqlite_file
@@ -102,16 +102,12 @@ def main() -> None:
     except UserError as error:
         _fail(error)
     except Exception as error:  # whatever MLflow, its database or its server raises
-        _fail(f"{uri} cannot be read: {_first_line(error)}")
+        _fail(f"{uri} cannot be read: {first_line(error)}")
 
 
 def _fail(what: Any) -> None:
     print(what, file=sys.stderr)
     sys.exit(2)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 if __name__ == "__main__":

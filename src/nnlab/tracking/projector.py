@@ -17,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
+from nnlab.errors import first_line
 from nnlab.runs.journal import JournalError
 from nnlab.tracking.projection import Projection
 from nnlab.tracking.store import Store
@@ -46,7 +45,7 @@ def serve(store: Store, incoming: Incoming) -> bool:
                 done = not more and now - since > GIVE_UP_SECONDS
                 if done:
                     all_sent = False
-                    say(run=projection.path.name, error=_one_line(error))
+                    say(run=projection.path.name, error=first_line(error)[:300])
             if done:
                 following.remove(projection)
         time.sleep(1.0 if failing_since else POLL_SECONDS)
@@ -81,11 +80,6 @@ def say(**what: Any) -> None:
     """A line for the parent, if it is still there."""
     with suppress(BrokenPipeError):
         print(json.dumps(what), file=sys.__stdout__, flush=True)
-
-
-def _one_line(error: Exception) -> str:
-    message = error.message if isinstance(error, MlflowException) else str(error)
-    return (str(message).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def main() -> None:
