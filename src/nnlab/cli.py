@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from types import FrameType
 
 from nnlab import __version__
 from nnlab.commands import COMMANDS
@@ -38,7 +37,7 @@ def main() -> None:
     if arguments[0] == "--version":
         print(f"nnlab {__version__}")
         sys.exit(0)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(_command(arguments[0])(arguments[1:]))
     except UserError as error:
@@ -70,7 +69,3 @@ def _command(name: str) -> Command:
         )
     run: Command = import_module(f"nnlab.commands.{name}").run
     return run
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -62,7 +62,7 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
                 values = {**report.metrics, "epoch": report.epoch}
                 points |= {(report.step, name): value for name, value in values.items()}
             hashes = new.keep_weights(training, state)
-            verdict = compare(logged, points, {name: hashes[name] for name in HASHES})
+            verdict = compare(logged, points, hashes)
             new.tag({"nnlab.reproduction": "identical" if verdict.identical else "different"})
         console.print(_table(verdict))
         differences = list(environment_differences(logged.environment, new.environment.facts))

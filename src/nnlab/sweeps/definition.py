@@ -186,9 +186,7 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         setting = key.removeprefix("sweep.")
         if key.startswith("sweep.") or (key in _SETTINGS and key != "seed"):
             own[setting] = _value(argument, text)
-        elif key.isidentifier() and key not in (
-            known := (*_SETTINGS, *EXPERIMENT_KEYS, "experiment")
-        ):
+        elif key.isidentifier() and key not in known:
             raise UserError(
                 f"{key} is neither a setting of the sweep nor a key of the experiment"
                 f"{nearest(key, known)}"

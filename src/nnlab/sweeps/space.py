@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from nnlab.errors import UserError
 from nnlab.names import nearest
-from nnlab.runs.plain import Config
+from nnlab.runs.plain import Config, flatten
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,13 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
         for name in path:
             node = node.get(name) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
-            known = _keys(config)
+            known = [name for name, _ in flatten(config)]
             raise UserError(
                 f"parameters.{key} is not a key of the config{nearest(key, known)}; "
                 "`nnlab train --cfg job` shows the keys"
             )
         node[last] = value
     return dict(changed)
-
-
-def _keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            keys += _keys(value, f"{prefix}{key}.")
-        else:
-            keys.append(f"{prefix}{key}")
-    return keys
 
 
 def _parameter(at: str, spec: Any) -> Parameter:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from types import FrameType
 
 from nnlab.runs.config import parse, prepare
 from nnlab.runs.environment import Environment
@@ -52,7 +51,7 @@ def run_trial(job: Job, channel: Connection) -> None:
     answered: True to go on, False to stop here.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     run_id = None
     try:
@@ -91,10 +90,6 @@ def _outcome(last: Report | None, run: str, pruned: bool) -> Outcome:
     assert last.stop is not None
     diverged = last.stop.diverged or not all(map(math.isfinite, last.metrics.values()))
     return Outcome("FAILED" if diverged else "COMPLETE", last.stop.reason, run, last.metrics)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _die_with_parent() -> None:

@@ -26,7 +26,7 @@ class Tracked:
 class TrackingProcess:
     """One process that shows runs in MLflow while this one trains.
 
-    Use as a context: leaving it says that no more runs will come. `finish` waits for the rest.
+    `follow` names a run to show; `finish` says that no more will come, and waits for the rest.
     """
 
     def __init__(self, uri: str, store: Path) -> None:

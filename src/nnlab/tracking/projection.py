@@ -20,6 +20,7 @@ from nnlab.runs.run import JOURNAL
 from nnlab.tracking.store import Store
 
 STATE = "mlflow.json"
+_NEW = f"{STATE}.new"
 SEND_SECONDS = 1.0
 _METRICS, _PARAMS, _TAGS = 1000, 100, 100  # MLflow's limits per batch
 _PARAM_LENGTH = 6000  # MLflow cuts longer values without a word
@@ -36,8 +37,7 @@ class Projection:
         self.experiment = ""
         self.done = False
         self._reader = JournalReader(path / JOURNAL)
-        self._pending: list[Record] = []
-        self._shown: list[Record] = []
+        self._records: list[Record] = []
         self._sent = 0
         self._last_send = 0.0
         if (path / STATE).exists():
@@ -53,22 +53,23 @@ class Projection:
         """
         dead = last and not being_written(self.path / JOURNAL)
         while new := self._reader.poll():
-            self._pending += new
-        records = self._shown + self._pending
-        if not records:
+            self._records += new
+        if not self._records:
             self.done = dead
             return
-        ended = records[-1] if records[-1]["type"] == "end" else None
+        latest = self._records[-1]
+        ended = latest if latest["type"] == "end" else None
         if dead and ended is None:
             ended = {
-                "time": records[-1]["time"],
+                "time": latest["time"],
                 "status": "KILLED",
                 "rule": "died",
                 "reason": "the process died without a last word",
             }
         waited = time.monotonic() - self._last_send >= SEND_SECONDS
-        if ended or not self.run_id or (self._pending and waited):
-            self._create(store, records[0])
+        unsent = self._sent < len(self._records)
+        if ended or not self.run_id or (unsent and waited):
+            self._create(store)
             self._send(store)
             self._last_send = time.monotonic()
         if ended:
@@ -76,15 +77,16 @@ class Projection:
 
     def abandon(self, store: Store, reason: str) -> None:
         """Send what was read and mark the run FAILED: its journal cannot be read any further."""
-        if records := self._shown + self._pending:
-            self._create(store, records[0])
+        if self._records:
+            self._create(store)
             self._send(store)
             self._end(store, {"status": "FAILED", "rule": "damaged", "reason": reason})
 
-    def _create(self, store: Store, start: Record) -> None:
+    def _create(self, store: Store) -> None:
         """Make the run, unless an earlier attempt did."""
         if self.run_id:
             return
+        start = self._records[0]
         self.experiment = store.experiment(start["experiment"])
         self.run_id = store.find(start["run"]) or self._new(store, start)
         self._remember()
@@ -109,9 +111,7 @@ class Projection:
         metrics: list[Metric] = []
         params: list[Param] = []
         tags: list[RunTag] = []
-        for record in self._pending:
-            if record["n"] < self._sent:
-                continue
+        for record in self._records[self._sent :]:
             if record["type"] == "start":
                 params += [Param(key, _fitting(value)) for key, value in record["params"].items()]
             elif record["type"] == "report":
@@ -129,16 +129,14 @@ class Projection:
             fillvalue=(),
         ):
             store.client.log_batch(self.run_id, params=batch[0], metrics=batch[1], tags=batch[2])
-        self._shown += self._pending
-        self._pending = []
-        self._sent = len(self._shown)
+        self._sent = len(self._records)
         self._remember()
 
     def _finish(self, store: Store, ended: Record) -> None:
         """Artifacts, the end state, and only then the status."""
-        reports = [record for record in self._shown if record["type"] == "report"]
+        reports = [record for record in self._records if record["type"] == "report"]
         if len(reports) > 1:
-            draw = search_history if self._shown[0]["kind"] == "study" else learning_curves
+            draw = search_history if self._records[0]["kind"] == "study" else learning_curves
             save(draw(reports), self.path / "curves.png")
         for file in sorted(self.path.iterdir()):
             if file.name not in (STATE, _NEW):
@@ -165,9 +163,6 @@ class Projection:
         }
         (self.path / _NEW).write_text(json.dumps(state), encoding="utf-8")
         (self.path / _NEW).replace(self.path / STATE)
-
-
-_NEW = f"{STATE}.new"
 
 
 def _batches(entries: list[Entry], size: int) -> Iterator[list[Entry]]:

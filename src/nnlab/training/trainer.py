@@ -94,16 +94,18 @@ class Training:
     def metric_names(self) -> list[str]:
         """What every report measures, and so what rules and sweeps can look at."""
         score = self.evaluators["train"].score
-        labels = (
-            "",
-            f"_{self.experiment.averaging.label}" if self.experiment.averaging.label else "",
-        )
         return [
-            f"{part}/{metric}{label}"
+            f"{part}/{metric}{suffix}"
             for part in ("train", "validation")
-            for label in dict.fromkeys(labels)
+            for suffix in self._suffixes
             for metric in ("loss", score)
         ]
+
+    @property
+    def _suffixes(self) -> tuple[str, ...]:
+        """How metrics of the raw and of the averaged weights are marked."""
+        label = self.experiment.averaging.label
+        return ("", f"_{label}") if label else ("",)
 
     def start(self) -> TrainingState:
         """The state before the first step."""
@@ -198,8 +200,7 @@ class Training:
         return Report(report.step, report.epoch, tested, report.seconds, stop)
 
     def _measure(self, state: TrainingState, parts: tuple[str, ...]) -> dict[str, float]:
-        label = self.experiment.averaging.label
-        weights = {"": state.theta} | ({f"_{label}": self.averaged(state)} if label else {})
+        weights = dict(zip(self._suffixes, (state.theta, self.averaged(state)), strict=False))
         with np.errstate(all="ignore"):
             return {
                 f"{part}/{metric}{suffix}": value
