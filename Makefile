@@ -54,8 +54,9 @@ format: install  ## format the code
 peers: install  ## install PyTorch and JAX for comparison tests and benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 
-bench: install  ## measure start-up and the default sweep
+bench: install  ## measure start-up, the default sweep, the numerical gradient
 	$(BIN)/python benchmarks/startup.py $(ARGS)
+	$(BIN)/python benchmarks/gradients.py
 
 lock: install  ## resolve the versions anew into requirements/
 	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \

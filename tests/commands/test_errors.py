@@ -44,7 +44,8 @@ TABLE = {
     "zero": (["batch_size=0"], "`batch_size >= 1` must hold, but got batch_size=0"),
     "a name that is not registered": (
         ["optimizer.name=os.system"],
-        "optimizer.name must be one of adam, momentum, nag, sgd, "
+        "optimizer.name must be one of adadelta, adagrad, adam, adamw, lbfgs, lion, momentum, "
+        "nadam, nag, random_local_search, random_search, rmsprop, sgd, "
         "but got optimizer.name='os.system'",
     ),
     "no choice of a group": (

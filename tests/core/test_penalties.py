@@ -39,11 +39,47 @@ def test_every_penalty_is_in_the_table(penalty_class):
     assert penalty_class in HAND_WORKED
 
 
-def test_penalties_by_hand(penalty_class):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_penalties_by_hand(penalty_class, dtype):
     penalty, expected, expected_grad = HAND_WORKED[penalty_class]
-    value, grad = evaluate(penalty, THETA)
+    value, grad = evaluate(penalty, THETA.astype(dtype))
     assert value == expected
+    assert type(value) is float or value.dtype == dtype
     np.testing.assert_array_equal(grad, expected_grad)
+
+
+@pytest.mark.parametrize("theta", [THETA, np.stack([THETA, 2 * THETA])], ids=["one", "stacked"])
+def test_without_a_gradient_the_value_is_the_same_and_nothing_is_touched(penalty_class, theta):
+    penalty, _, _ = HAND_WORKED[penalty_class]
+    before = theta.copy()
+    value = penalty.add(theta, LAYOUT, None, Workspace())
+    np.testing.assert_array_equal(value, evaluate(penalty, theta)[0])
+    np.testing.assert_array_equal(theta, before)
+
+
+def test_what_work_arrays_hold_from_before_does_not_matter(penalty_class):
+    penalty, expected, expected_grad = HAND_WORKED[penalty_class]
+    work, grad = Workspace(), np.zeros(9)
+    penalty.add(np.full(9, 7.0), LAYOUT, np.ones(9), work)
+    penalty.add(-THETA, LAYOUT, None, work)
+    assert penalty.add(THETA, LAYOUT, grad, work) == expected
+    np.testing.assert_array_equal(grad, expected_grad)
+
+
+def test_gradients_are_central_differences(penalty_class):
+    h, penalty = 1e-6, strong(penalty_class, 0.3)
+    theta = np.random.default_rng(1).normal(size=9)
+    _, grad = evaluate(penalty, theta)
+    for i in range(9):
+        step = h * np.eye(9)[i]
+        ahead, behind = evaluate(penalty, theta + step)[0], evaluate(penalty, theta - step)[0]
+        assert grad[i] == pytest.approx((ahead - behind) / (2 * h), rel=1e-7, abs=1e-9)
+
+
+def test_the_gradient_is_0_at_the_kink(penalty_class):
+    value, grad = evaluate(strong(penalty_class, 1.0), np.zeros(9))
+    assert value == 0
+    np.testing.assert_array_equal(grad, 0)
 
 
 def test_l2_prefers_spread_out_weights_and_l1_does_not_care():
@@ -91,11 +127,15 @@ def test_k_stacked_models_have_the_gradients_of_k_single_ones(penalty_class, dty
         np.testing.assert_array_equal(grads[k], grad)
         np.testing.assert_array_equal(np.broadcast_to(values, 4)[k], alone)
         assert np.asarray(values).dtype == np.asarray(alone).dtype
+        if penalty_class is not NoPenalty:
+            assert (values.dtype, grads.dtype) == (dtype, dtype)
 
 
-def test_no_array_of_theta_s_size_is_allocated_after_the_first_call(penalty_class):
+@pytest.mark.parametrize("wanted", [True, False], ids=["gradient", "value"])
+def test_no_array_of_theta_s_size_is_allocated_after_the_first_call(penalty_class, wanted):
     layout = Layout.of({"weight": (400, 500)})
-    theta, grad, work = np.ones(layout.size), np.zeros(layout.size), Workspace()
+    theta, work = np.ones(layout.size), Workspace()
+    grad = np.zeros(layout.size) if wanted else None
     penalty = strong(penalty_class, 0.1)
     penalty.add(theta, layout, grad, work)
     tracemalloc.start()

@@ -10,8 +10,9 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from nnlab.core.laws import LawError
 from nnlab.data import sources
-from nnlab.data.dataset import Dataset, divide
+from nnlab.data.dataset import Dataset
 from nnlab.data.sources import BreastCancer, Diabetes, Digits, Iris, Source
+from nnlab.data.validation import Fold, Holdout
 
 PUBLISHED = {
     Digits: load_digits,
@@ -33,7 +34,7 @@ class Table(Source):
         rng = np.random.default_rng(0)
         x = np.concatenate([rng.normal(size=(40, 2)) * (1, 10), np.full((40, 1), 2.5)], axis=1)
         y = np.arange(40) % 2
-        rows = divide(Dataset(x, y, ("a", "b")), self.validation, self.test, self.split_seed)
+        rows = Holdout().divide(Dataset(x, y, ("a", "b")), self.test, self.split_seed)
         x[np.concatenate(rows[1:])] += self.shift
         return Dataset(x, y, ("a", "b"))
 
@@ -66,21 +67,22 @@ def test_a_source_is_the_same_every_time(source):
     assert source().split().fingerprint == source().load().fingerprint
 
 
+@pytest.mark.parametrize("rule", [Holdout(0.2), Fold(3, 1)], ids=str)
 @every_source
-def test_the_parts_of_a_split_are_the_rows_of_the_division(source):
-    unscaled = source(scale="none", validation=0.2, test=0.1, split_seed=5)
+def test_the_parts_of_a_split_are_the_rows_of_the_division(source, rule):
+    unscaled = source(scale="none", test=0.1, split_seed=5)
     if source is Diabetes:
         unscaled = replace(unscaled, standardize_target=False)
-    dataset, splits = unscaled.load(), unscaled.split()
+    dataset, splits = unscaled.load(), unscaled.split(rule)
     assert splits.classes == dataset.classes
-    for part, rows in zip(splits[:3], divide(dataset, 0.2, 0.1, 5), strict=True):
+    for part, rows in zip(splits[:3], rule.divide(dataset, 0.1, 5), strict=True):
         np.testing.assert_array_equal(part.x, dataset.x[rows])
         np.testing.assert_array_equal(part.y, dataset.y[rows])
 
 
 @every_source
 def test_features_are_scaled_by_the_training_part(source):
-    x, rows = source().load().x, divide(source().load(), 0.15, 0.15, 0)
+    x, rows = source().load().x, Holdout().divide(source().load(), 0.15, 0)
     for part, chosen in zip(source(scale="standard").split()[:3], rows, strict=True):
         deviation = x[rows.train].std(axis=0)
         expected = (x[chosen] - x[rows.train].mean(axis=0)) / np.where(deviation, deviation, 1)
@@ -91,7 +93,7 @@ def test_features_are_scaled_by_the_training_part(source):
 
 
 def test_targets_are_scaled_by_the_training_part():
-    y, rows = Diabetes().load().y, divide(Diabetes().load(), 0.15, 0.15, 0)
+    y, rows = Diabetes().load().y, Holdout().divide(Diabetes().load(), 0.15, 0)
     for part, chosen in zip(Diabetes().split()[:3], rows, strict=True):
         expected = (y[chosen] - y[rows.train].mean()) / y[rows.train].std()
         np.testing.assert_allclose(part.y, expected, rtol=1e-12)
@@ -117,8 +119,7 @@ def test_pixels_are_scaled_to_the_unit_interval_by_default():
 
 LAWS = {  # field: (values that break the law, what the message says)
     "scale": [("standrd", "none, standard, unit"), ("", "none, standard, unit")],
-    "validation": [(0.0, "0 < validation < 1"), (1.0, "0 < validation < 1"), (nan, "validation")],
-    "test": [(0.0, "0 < test < 1"), (-0.1, "0 < test < 1"), (0.85, "validation + test < 1")],
+    "test": [(0.0, "0 < test < 1"), (-0.1, "0 < test < 1"), (1.0, "0 < test < 1"), (nan, "test")],
     "split_seed": [(-1, "split_seed >= 0")],
 }
 
@@ -134,6 +135,7 @@ def test_a_value_out_of_range_is_refused(source, field, bad, said):
 
 
 def test_without_scikit_learn_the_error_says_so(monkeypatch):
+    sources._read.cache_clear()
     monkeypatch.setattr(sources, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"iris\.csv comes with scikit-learn"):
         Iris().load()

@@ -44,9 +44,11 @@ def test_overrides_choose_and_change():
     }
     assert config["store"] == "elsewhere"
     assert config["tracking"]["experiment"] == "iris"  # ${data.name}
-    several = compose([*BASE, "stopping=[patience,max_steps]", "model.initialiser=zeros"])
+    several = compose(
+        [*BASE, "stopping=[patience,max_steps]", "initialiser=normal", "initialiser.std=1"]
+    )
     assert list(several["stopping"]) == ["patience", "max_steps"]
-    assert several["model"]["initialiser"] == "zeros"
+    assert several["initialiser"] == {"name": "normal", "std": 1}
 
 
 def test_the_working_directory_s_choices_come_first(home):
@@ -94,7 +96,10 @@ def test_our_own_conf_is_not_looked_through_twice(monkeypatch):
 
 ERRORS = [  # (override, what the message must say)
     ("optimiser=adam", ["optimiser is not a key", "did you mean optimizer?"]),
-    ("optimizer=adma", ["optimizer has no choice adma", "did you mean adam?", "momentum, nag"]),
+    (
+        "optimizer=adma",
+        ["optimizer has no choice adma", "did you mean adam?", "momentum, nadam, nag"],
+    ),
     ("optimizer.lrr=1", ["optimizer.lrr is not a key", "did you mean optimizer.lr?"]),
     ("batchsize=1", ["batchsize is not a key", "did you mean batch_size?"]),
     ("stopping=[max_epoch]", ["stopping has no choice max_epoch", "did you mean max_epochs?"]),

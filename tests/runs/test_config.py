@@ -5,13 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from nnlab.core.adaptive import Adam
 from nnlab.core.averaging import EMA
+from nnlab.core.clipping import NoClipping
+from nnlab.core.initialisers import He
 from nnlab.core.losses import CrossEntropy
 from nnlab.core.model import MLP, Linear
-from nnlab.core.optimizers import Adam, Momentum
+from nnlab.core.objective import Analytic
+from nnlab.core.optimizers import Momentum
 from nnlab.core.penalties import L2
 from nnlab.core.schedules import Constant
+from nnlab.core.smoothing import NoSmoothing
+from nnlab.core.warmup import NoWarmup
+from nnlab.core.weighting import NoWeighting
 from nnlab.data.sources import Iris
+from nnlab.data.validation import Holdout
 from nnlab.errors import UserError
 from nnlab.runs.config import KEYS, checked, parse, prepare
 from nnlab.runs.destination import Untracked
@@ -43,15 +51,24 @@ def test_a_config_becomes_its_components(config):
     plain = config()
     run = parse(plain)
     experiment = run.experiment
-    assert experiment.model == Linear("normal")
+    assert experiment.model == Linear()
+    assert experiment.initialiser == He()
     assert experiment.loss == CrossEntropy()
+    assert experiment.label_smoothing == NoSmoothing()
+    assert experiment.weighting == NoWeighting()
     assert experiment.penalty == L2(0.0001)
     assert experiment.optimizer == Momentum(0.05, 0.9)
+    assert experiment.gradient == Analytic()
+    assert experiment.clipping == NoClipping()
     assert experiment.schedule == Constant()
-    assert experiment.data == Iris("standard", 0.15, 0.15, 0)
+    assert experiment.warmup == NoWarmup()
+    assert experiment.data == Iris("standard", 0.15, 0)
+    assert experiment.validation == Holdout(0.15)
     assert experiment.averaging == EMA(0.99, True)
     assert experiment.stopping == (MaxEpochs(2),)
-    assert (experiment.seed, experiment.batch_size, experiment.dtype) == (0, 32, "float32")
+    assert (experiment.seed, experiment.seeds, experiment.batch_size) == (0, 1, 32)
+    assert (experiment.dtype, experiment.evaluate_every) == ("float32", "1 epoch")
+    assert run.preflight is False
     assert run.tracking == Untracked("iris")
     assert run.runtime == Runtime(1)
     assert run.store == Path("mlruns")
@@ -128,10 +145,23 @@ ERRORS = [  # (key, value, what the message must say)
     ("optimizer.lr", -0.1, ["lr > 0", "lr=-0.1", "optimizer.lr"]),
     ("optimizer.momentum", 1, ["0 <= momentum < 1", "momentum=1.0", "optimizer.momentum"]),
     ("averaging.decay", 1.5, ["0 <= decay < 1", "decay=1.5", "averaging.decay"]),
-    ("model.initialiser", "norml", ["initialiser=norml", "normal?", "model.initialiser"]),
+    ("initialiser.name", "norml", ["he, normal, xavier, zeros", "normal?", "initialiser.name"]),
+    ("initialiser", part("initialiser", "normal", std=0), ["std > 0", "initialiser.std"]),
+    (
+        "weighting",
+        part("weighting", "by_class", weights=[-1]),
+        ["weight >= 0", "weighting.weights"],
+    ),
+    ("clipping", part("clipping", "norm", norm=0), ["norm", "norm=0.0 (clipping.norm)"]),
+    ("label_smoothing", part("label_smoothing", "uniform", epsilon=1), ["label_smoothing.epsilon"]),
+    ("gradient", part("gradient", "numerical", scheme="up"), ["central", "gradient.scheme"]),
+    ("warmup", part("warmup", "linear", over="soon"), ["'soon'", "warmup.over"]),
+    ("validation", part("validation", "kfold", folds=1), ["folds >= 2", "validation.folds"]),
+    ("seeds", 0, ["seeds >= 1", "seeds=0"]),
+    ("preflight", "yes", ["preflight must be true or false", "'yes'"]),
     ("model", mlp(hidden=[0]), ["every width", "hidden=[0]", "model.hidden"]),
-    ("data.validation", 1, ["0 < validation < 1", "validation=1.0", "data.validation"]),
-    ("data.test", 0.9, ["validation + test < 1", "test=0.9", "data.test"]),
+    ("validation.fraction", 1, ["0 < fraction < 1", "fraction=1.0", "validation.fraction"]),
+    ("data.test", 1, ["0 < test < 1", "test=1.0", "data.test"]),
     ("data.split_seed", -1, ["split_seed >= 0", "split_seed=-1", "data.split_seed"]),
     ("schedule", part("schedule", "step", every="soon"), ["'soon'", "10 epochs", "schedule.every"]),
     ("stopping.max_epochs.epochs", 0, ["epochs >= 1", "epochs=0", "stopping.max_epochs.epochs"]),
@@ -239,7 +269,55 @@ FIT = [  # (changes, what the message must say): parts that are right, but not t
         {"stopping": {"patience": rule("patience")}, "schedule": part("schedule", "cosine")},
         ["percent", "max_epochs"],
     ),
-    ({"data.validation": 1e-9}, ["every part has an example", "validation=1e-09"]),
+    ({"validation.fraction": 1e-9}, ["every part has an example", "validation=0"]),
+    ({"validation.fraction": 0.9}, ["fraction + test < 1", "fraction=0.9"]),
+    (
+        {"optimizer": part("optimizer", "lbfgs")},
+        ["training examples in each batch", "batch_size=32"],
+    ),
+    (
+        {"optimizer": part("optimizer", "random_search"), "clipping": part("clipping", "norm")},
+        ["uses no gradient", "clipping=none"],
+    ),
+    (
+        {
+            "optimizer": part("optimizer", "random_search"),
+            "gradient": part("gradient", "numerical"),
+        },
+        ["uses no gradient", "gradient=analytic"],
+    ),
+    (
+        {
+            "optimizer": part("optimizer", "lbfgs"),
+            "clipping": part("clipping", "value"),
+            "batch_size": 1000,
+        },
+        ["needs the gradient as it is", "clipping=none"],
+    ),
+    ({"gradient": part("gradient", "numerical")}, ["need float64", "dtype=float32"]),
+    ({"averaging": part("averaging", "swa", start="2 epochs")}, ["must begin", "averaging.start"]),
+    ({"warmup": part("warmup", "linear", over="2 epochs")}, ["shorter", "8 steps", "warmup.over"]),
+    ({"weighting": part("weighting", "by_class")}, ["each of the 3 classes", "weights"]),
+    (
+        {"schedule": part("schedule", "reduce_on_plateau", metric="test/loss")},
+        ["test/loss", "validation/loss"],
+    ),
+    (
+        {
+            "data": part("data", "diabetes"),
+            "loss": part("loss", "mse"),
+            "label_smoothing": part("label_smoothing", "uniform"),
+        },
+        ["label smoothing needs class labels", "label_smoothing=none"],
+    ),
+    (
+        {
+            "data": part("data", "diabetes"),
+            "loss": part("loss", "mse"),
+            "weighting": part("weighting", "balanced"),
+        },
+        ["need class labels", "weighting=none"],
+    ),
 ]
 
 

@@ -6,14 +6,20 @@ import pytest
 import yaml
 
 from nnlab.runs.compose import compose, packaged
-from nnlab.runs.config import parse, prepare
+from nnlab.runs.config import members, parse, prepare
+from nnlab.runs.execution import Execution
 from nnlab.runs.registry import GROUPS
 from nnlab.training.experiment import Experiment
 
 CONF = packaged("conf")
 CHOICES = [(group, choice) for group, choices in GROUPS.items() for choice in choices]
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
-NEEDS = {("data", "diabetes"): ["loss=mse"]}
+NEEDS = {
+    ("data", "diabetes"): ["loss=mse"],
+    ("optimizer", "lbfgs"): ["batch_size=1000000000"],
+    ("weighting", "by_class"): ["data=breast_cancer"],
+    ("gradient", "numerical"): ["dtype=float64"],
+}
 """What else must be chosen with a choice."""
 DIFFERENT = {
     # of the rest of the config
@@ -54,8 +60,12 @@ def test_a_file_says_every_argument_and_its_default(group, choice):
 
 def test_the_defaults_of_the_experiment_are_those_of_its_class():
     content = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
+    defaults = [item for item in content["defaults"] if item != "_self_"]
+    chosen = {group: name for item in defaults for group, name in item.items()}
     for field in fields(Experiment):
-        if field.default is not MISSING:
+        if field.name in GROUPS and field.default is not MISSING:
+            assert type(field.default) is GROUPS[field.name][chosen[field.name]]
+        elif field.default is not MISSING:
             assert content[field.name] == field.default
 
 
@@ -69,16 +79,24 @@ def test_a_choice_composes_and_builds(group, choice):
     else:
         part = getattr(run, group) if hasattr(run, group) else getattr(run.experiment, group)
         assert type(part) is GROUPS[group][choice]
-    training = prepare(run)
+    training = prepare(members(run)[0])
     assert training.start().theta.size == training.network.layout.size > 0
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_builds(name):
-    prepare(parse(compose([f"+experiment={name}"])))
+    Execution(parse(compose([f"+experiment={name}"])))
     first, second = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:2]
     assert first == "# @package _global_"
     assert second.startswith(f"# nnlab train +experiment={name}:")
+
+
+def test_the_page_on_the_mathematics_names_every_choice():
+    page = (CONF.parent / "docs" / "mathematics.md").read_text(encoding="utf-8")
+    for group in GROUPS.keys() - {"data", "stopping", "tracking", "runtime"}:
+        assert f"`{group}" in page
+        for choice in GROUPS[group].keys() - {"none", "analytic", "fold"}:
+            assert f"`{choice}`" in page or f"{group}={choice}" in page or f"or `{choice}`" in page
 
 
 def test_the_registry_cannot_be_changed():

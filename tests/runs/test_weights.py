@@ -9,10 +9,10 @@ from nnlab.runs.weights import digest, save
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saved_arrays_are_loaded_by_name(tmp_path, dtype):
-    layout = MLP((3,)).build(4, 2).layout
-    theta = np.arange(layout.size).astype(dtype) / 3
+    network = MLP((3,)).build(4, 2)
+    theta, none = np.arange(network.layout.size).astype(dtype) / 3, np.empty(0, dtype)
     averaged = -theta
-    save(tmp_path / "weights.npz", layout, theta, averaged)
+    save(tmp_path / "weights.npz", network, (theta, none), (averaged, none))
     with np.load(tmp_path / "weights.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {
             f"{prefix}{layer}.{kind}"
@@ -28,11 +28,24 @@ def test_saved_arrays_are_loaded_by_name(tmp_path, dtype):
             assert again.tobytes() == vector.tobytes()
 
 
+def test_running_statistics_are_saved_and_hashed_with_the_weights(tmp_path):
+    network = MLP((3,), batch_norm=True).build(4, 2)
+    theta, buffers = np.arange(network.layout.size) / 3, np.arange(6.0)
+    save(tmp_path / "weights.npz", network, (theta, buffers), (theta, -buffers))
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as arrays:
+        assert arrays["norm1.mean"].tolist() == [0, 1, 2]
+        assert arrays["norm1.variance"].tolist() == [3, 4, 5]
+        assert arrays["averaged/norm1.variance"].tolist() == [-3, -4, -5]
+        assert arrays["norm1.scale"].shape == (3,)
+    assert digest(theta, buffers) != digest(theta, -buffers) != digest(theta)
+    assert digest(theta, np.empty(0)) == digest(theta)
+
+
 def test_weights_are_never_written_over(tmp_path):
     (tmp_path / "weights.npz").write_bytes(b"precious")
-    layout = MLP(()).build(1, 1).layout
+    network, weights = MLP(()).build(1, 1), (np.zeros(2), np.empty(0))
     with pytest.raises(FileExistsError):
-        save(tmp_path / "weights.npz", layout, np.zeros(2), np.zeros(2))
+        save(tmp_path / "weights.npz", network, weights, weights)
     assert (tmp_path / "weights.npz").read_bytes() == b"precious"
 
 

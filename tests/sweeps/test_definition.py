@@ -260,7 +260,8 @@ BAD_SPACES = {
     "an unknown choice of a group": (
         {"optimizer": Choices(("momentum", "adamm"))},
         "optimizer has no choice adamm (did you mean adam?); "
-        "the choices are adam, momentum, nag, sgd",
+        "the choices are adadelta, adagrad, adam, adamw, lbfgs, lion, momentum, nadam, nag, "
+        "random_local_search, random_search, rmsprop, sgd",
     ),
     "a choice of a group without another parameter": (
         {"optimizer.momentum": Range(0.5, 0.9), "optimizer": Choices(("momentum", "sgd"))},

@@ -80,7 +80,7 @@ def test_the_digits_are_more_than_one_chunk(experiment):
 
 def evaluator(y, labels=None, loss=None):
     """An evaluator of a network that gives x as it is, for x = y's shape."""
-    network = Linear("zeros").build(2, 2)
+    network = Linear().build(2, 2)
     theta = np.concatenate([np.eye(2).ravel(), np.zeros(2)])
     x = np.random.default_rng(0).normal(size=(len(y), 2))
     return x, theta, Evaluator(network, loss or MSE(), Batch(x, y), labels)
@@ -98,7 +98,7 @@ def test_r2_of_several_targets_in_any_number_of_chunks(n):
 
 
 def test_r2_is_0_for_the_mean_1_for_the_truth_and_0_where_all_targets_are_the_same():
-    network, mean = Linear("zeros").build(1, 1), np.array([0.0, 2.0])
+    network, mean = Linear().build(1, 1), np.array([0.0, 2.0])
     y = np.array([[1.0], [2.0], [3.0]])
     assert Evaluator(network, MSE(), Batch(y, y), None)(mean)["r2"] == 0
     assert Evaluator(network, MSE(), Batch(y, y), None)(np.array([1.0, 0.0]))["r2"] == 1
@@ -111,7 +111,7 @@ def test_a_hinge_and_its_accuracy_by_hand():
     x = np.array([[2.0, 0.0], [0.0, 0.5], [1.0, 0.0]])
     y = np.array([0, 1, 1])
     theta = np.concatenate([np.eye(2).ravel(), np.zeros(2)])
-    evaluate = Evaluator(Linear("zeros").build(2, 2), Hinge(), Batch(x, y), y)
+    evaluate = Evaluator(Linear().build(2, 2), Hinge(), Batch(x, y), y)
     assert evaluate(theta) == {
         "loss": pytest.approx((0 + 0.5 + 2) / 3),
         "accuracy": pytest.approx(2 / 3),

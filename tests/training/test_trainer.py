@@ -1,20 +1,30 @@
 import math
 import tracemalloc
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import count
 
 import numpy as np
 import pytest
 
-from nnlab.core.averaging import EMA, NoAveraging
+from nnlab.core.adaptive import Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSProp
+from nnlab.core.arrays import Workspace
+from nnlab.core.averaging import EMA, SWA, NoAveraging
+from nnlab.core.clipping import ClipNorm
+from nnlab.core.gradients import Numerical
+from nnlab.core.initialisers import Zeros
 from nnlab.core.laws import LawError
-from nnlab.core.losses import MSE, BinaryCrossEntropy, CrossEntropy, Hinge, SquaredHinge
-from nnlab.core.model import MLP, Linear
-from nnlab.core.optimizers import NAG, SGD, Adam, Momentum
+from nnlab.core.lbfgs import LBFGS
+from nnlab.core.losses import MSE, BinaryCrossEntropy, CrossEntropy, HalfMSE, Hinge, SquaredHinge
+from nnlab.core.model import MLP
+from nnlab.core.optimizers import NAG, SGD, Momentum
 from nnlab.core.penalties import L1, L2
-from nnlab.core.schedules import Cosine, Step
-from nnlab.data.dataset import Dataset
+from nnlab.core.random_search import RandomLocalSearch, RandomSearch
+from nnlab.core.schedules import Cosine, ReduceOnPlateau, Step
+from nnlab.core.smoothing import UniformSmoothing
+from nnlab.core.warmup import LinearWarmup
+from nnlab.core.weighting import ByClass
+from nnlab.data.dataset import Dataset, Part
 from nnlab.data.sources import Diabetes, Digits, Iris, Source
 from nnlab.training.stopping import (
     AccuracyReached,
@@ -26,8 +36,27 @@ from nnlab.training.stopping import (
 )
 from nnlab.training.trainer import Training, norm
 
-OPTIMIZERS = [SGD(0.1), Momentum(0.05), NAG(0.05), Adam(0.01)]
-AVERAGINGS = [NoAveraging(), EMA(0.9), EMA(0.9, bias_correction=False)]
+OPTIMIZERS = [
+    SGD(0.1),
+    Momentum(0.05),
+    NAG(0.05),
+    Adagrad(0.1),
+    Adadelta(),
+    RMSProp(0.01),
+    Adam(0.01),
+    AdamW(0.01),
+    Nadam(0.01),
+    Lion(0.001),
+    RandomSearch(),
+    RandomLocalSearch(),
+]
+AVERAGINGS = [
+    NoAveraging(),
+    EMA(0.9),
+    EMA(0.9, bias_correction=False),
+    EMA(0.9, warmup=True),
+    SWA("25%"),
+]
 
 
 def steps(reports):
@@ -105,6 +134,9 @@ def test_metric_names_are_what_every_report_measures(train, averaging, data):
     assert all(set(training.metric_names) <= report.metrics.keys() for report in reports)
     marked = {name for name in training.metric_names if name.endswith("_ema")}
     assert bool(marked) == (averaging.label == "ema")
+    assert any(name.endswith("_swa") for name in training.metric_names) == (
+        averaging.label == "swa"
+    )
 
 
 def test_averaged_metrics_are_those_of_the_averaged_weights(train):
@@ -188,7 +220,7 @@ def test_the_same_config_gives_the_same_bits_and_another_seed_does_not(train, op
 
 
 def test_the_seed_draws_the_order_as_well_as_the_weights(train):
-    changes = {"model": Linear("zeros")}
+    changes = {"initialiser": Zeros()}
     (_, one, _), (_, two, _) = (train(seed=seed, **changes) for seed in (1, 2))
     assert one.theta.tobytes() != two.theta.tobytes()
 
@@ -239,6 +271,164 @@ def test_stop_save_restore_go_on_equals_never_stopped(experiment, optimizer, ave
     assert without_time(rest) == without_time(reports[3:])
     for key, array in whole.rules[1].items():
         np.testing.assert_array_equal(restored.rules[1][key], array)
+
+
+DRAWN = {  # what draws, remembers or counts besides theta
+    "batch norm and dropout": {"model": MLP((8,), batch_norm=True, dropout=0.3)},
+    "plateau": {"schedule": ReduceOnPlateau("train/loss", evaluations=1, gamma=0.5, min_delta=0.2)},
+    "warm-up": {"schedule": Cosine(), "warmup": LinearWarmup("6 steps")},
+    "class weights": {"weighting": ByClass((1.0, 0.0, 3.0))},
+    "label smoothing": {"label_smoothing": UniformSmoothing()},
+    "clipping": {"clipping": ClipNorm(0.1)},
+    "numerical": {"gradient": Numerical(), "dtype": "float64"},
+    "full batches": {"optimizer": LBFGS(iterations=2), "batch_size": 999, "loss": HalfMSE()},
+    "swa": {"averaging": SWA("5 steps", "1 step"), "model": MLP((8,), batch_norm=True)},
+}
+
+
+@pytest.mark.parametrize("changes", DRAWN.values(), ids=DRAWN)
+def test_with_any_part_stop_save_restore_go_on_equals_never_stopped(experiment, changes):
+    changed = experiment(**{"averaging": EMA(0.9), "stopping": (MaxEpochs(4),)} | changes)
+    whole = (training := Training(changed)).start()
+    reports = list(training.run(whole))
+
+    state = (stopped := Training(changed)).start()
+    for report in stopped.run(state):
+        if report.epoch == 2:
+            break
+    restored = deepcopy(state)
+    list(stopped.run(state))
+    rest = list(Training(changed).run(restored))
+    assert without_time(rest) == without_time(reports[3:])
+    for field in fields(state):
+        assert repr(getattr(restored, field.name)) == repr(getattr(whole, field.name))
+    assert restored.theta.tobytes() == whole.theta.tobytes()
+
+
+# the parts together
+
+
+def test_metrics_are_of_the_loss_alone(train):
+    # neither smoothed nor weighted nor penalised: trainings can be compared
+    changes = {"optimizer": SGD(1e-30), "stopping": (MaxSteps(1),)}
+    plain = train(**changes)[2][-1].metrics
+    for change in (
+        {"label_smoothing": UniformSmoothing(0.5)},
+        {"weighting": ByClass((1.0, 2.0, 30.0))},
+        {"penalty": L2(1.0)},
+    ):
+        changed = train(**changes, **change)[2][-1].metrics
+        for name in ("train/loss", "validation/loss", "test/loss", "test/accuracy"):
+            assert changed[name] == plain[name]
+
+
+@dataclass(frozen=True)
+class Weighted(Iris):
+    """The irises, each example of class 1 there `times` times, by a weight or in truth."""
+
+    times: int = 3
+    repeat: bool = False
+
+    def split(self, validation=None):
+        splits = super().split()
+        x, y, _ = splits.train
+        counts = np.where(y == 1, self.times, 1)
+        if self.repeat:
+            return splits._replace(train=Part(np.repeat(x, counts, 0), np.repeat(y, counts)))
+        return splits._replace(train=Part(x, y, counts.astype(float)))
+
+
+def test_a_weight_of_an_example_counts_as_the_example_that_often(train):
+    changes = {"batch_size": 999, "dtype": "float64", "stopping": (MaxSteps(20),)}
+    weighted = train(data=Weighted(), **changes)[1].theta
+    repeated = train(data=Weighted(repeat=True), **changes)[1].theta
+    classes = train(weighting=ByClass((1.0, 3.0, 1.0)), **changes)[1].theta
+    plain = train(**changes)[1].theta
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(weighted, classes)
+    assert np.abs(weighted - plain).max() > 0.01
+
+
+def test_weights_below_zero_are_refused(experiment):
+    with pytest.raises(LawError, match="every weight >= 0"):
+        Training(experiment(data=Weighted(times=-1)))
+
+
+def test_a_class_of_weight_zero_is_not_learnt(train):
+    training, state, _ = train(weighting=ByClass((1.0, 1.0, 0.0)), stopping=(MaxEpochs(40),))
+    z = training.network.forward(state.theta, training.batch.x, Workspace())[-1]
+    assert set(z.argmax(axis=1)) <= {0, 1}
+
+
+def test_dropout_is_for_training_alone(train):
+    changes = {"model": MLP((50,), dropout=0.5), "optimizer": SGD(1e-30)}
+    with_dropout, without = (
+        train(**changes | {"model": MLP((50,), dropout=rate)})[2][-1].metrics for rate in (0.5, 0.0)
+    )
+    assert with_dropout["train/loss"] == without["train/loss"]
+    assert with_dropout["norm/gradient"] != without["norm/gradient"]
+
+
+def test_dropout_s_masks_are_those_of_the_seed_and_the_step(train):
+    changes = {"model": MLP((20,), dropout=0.5), "initialiser": Zeros()}
+    one, again, other = (train(seed=seed, **changes)[1].theta.tobytes() for seed in (3, 3, 4))
+    assert one == again != other
+
+
+def test_running_statistics_follow_the_batches_and_serve_evaluation(train):
+    training, state, reports = train(
+        model=MLP((6,), batch_norm=True), stopping=(MaxEpochs(30),), averaging=EMA(0.9)
+    )
+    named = training.network.buffers.views(state.buffers)
+    x = training.batch.x @ training.network.layout.views(state.theta)["hidden1.weight"]
+    x = x + training.network.layout.views(state.theta)["hidden1.bias"]
+    np.testing.assert_allclose(named["norm1.mean"], x.mean(axis=0), atol=0.3)
+    np.testing.assert_allclose(named["norm1.variance"], x.var(axis=0), rtol=0.5)
+    averaged = training.evaluators["test"](
+        training.averaged(state), training.averaged_buffers(state)
+    )
+    assert averaged["loss"] == reports[-1].metrics["test/loss_ema"]
+    assert (training.averaged_buffers(state) != state.buffers).all()
+
+
+def test_a_plateau_lowers_the_learning_rate_that_is_reported(train):
+    schedule = ReduceOnPlateau("train/loss", evaluations=2, gamma=0.5, min_delta=10.0)
+    lrs = [
+        report.metrics["lr"] for report in train(schedule=schedule, stopping=(MaxEpochs(8),))[2][1:]
+    ]
+    # the first report is the best; after two more the rate is halved, and so on
+    assert lrs == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125])
+
+
+def test_a_clipped_update_is_as_long_as_lr_times_the_norm(train):
+    for report in train(clipping=ClipNorm(0.01), dtype="float64")[2][1:]:
+        assert report.metrics["norm/gradient"] > 0.01  # as it was
+        assert report.metrics["norm/update"] == pytest.approx(0.1 * 0.01, rel=1e-6)
+
+
+def test_a_gradient_by_differences_trains_as_backpropagation_does(train):
+    changes = {"model": MLP((5,), "tanh"), "dtype": "float64", "penalty": L2(0.01)}
+    analytic = train(**changes)[1].theta
+    numerical = train(**changes, gradient=Numerical())[1].theta
+    np.testing.assert_allclose(numerical, analytic, rtol=1e-7, atol=1e-9)
+
+
+def test_a_search_without_gradients_never_gets_worse_on_full_batches(train):
+    _, _, reports = train(
+        optimizer=RandomLocalSearch(0.1), batch_size=999, stopping=(MaxSteps(60),)
+    )
+    losses = [report.metrics["train/loss"] for report in reports]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.8 * losses[0]
+    assert not any("norm/gradient" in report.metrics for report in reports)
+
+
+def test_swa_is_the_mean_of_the_weights_at_the_ends_of_its_epochs(experiment):
+    changed = experiment(averaging=SWA("1 epoch"), stopping=(MaxEpochs(4),), dtype="float64")
+    training = Training(changed)
+    state = training.start()
+    thetas = [state.theta.copy() for report in training.run(state)]
+    np.testing.assert_allclose(training.averaged(state), np.mean(thetas[2:], axis=0), rtol=1e-14)
 
 
 def test_a_training_that_goes_on_reports_when_it_would_have(train, experiment):
@@ -444,13 +634,13 @@ def test_the_loop_allocates_no_batch_and_no_theta(experiment, optimizer):
     )
     state = training.start()
     per_epoch = training.order.steps_per_epoch
-    training._advance(state, training._oracle, per_epoch, math.inf)  # warm, last batch too
+    training.advance(state, training.oracle, per_epoch, math.inf)  # warm, last batch too
     large = min(training.batch.x[:256].nbytes, state.theta.nbytes)
     order = 8 * len(training.splits.train.y)  # of an epoch
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        training._advance(state, training._oracle, 8 * per_epoch, math.inf)
+        training.advance(state, training.oracle, 8 * per_epoch, math.inf)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -463,12 +653,12 @@ def test_three_hundred_steps_leave_nothing_behind(experiment):
     training = Training(experiment(data=Digits(), model=MLP((32,)), averaging=EMA()))
     state = training.start()
     step = count(training.order.steps_per_epoch, 20)
-    training._advance(state, training._oracle, next(step), math.inf)
+    training.advance(state, training.oracle, next(step), math.inf)
     tracemalloc.start()
     try:
         sizes = []
         for _ in range(15):
-            training._advance(state, training._oracle, next(step), math.inf)
+            training.advance(state, training.oracle, next(step), math.inf)
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
@@ -479,10 +669,10 @@ def test_three_hundred_steps_leave_nothing_behind(experiment):
 def test_no_view_of_theta_is_kept(experiment):
     training = Training(experiment(averaging=EMA(), optimizer=Momentum(0.05)))
     state, twin = training.start(), training.start()
-    training._advance(state, training._oracle, 3, math.inf)
-    training._advance(twin, training._oracle, 3, math.inf)
+    training.advance(state, training.oracle, 3, math.inf)
+    training.advance(twin, training.oracle, 3, math.inf)
     moved = replace(state, theta=state.theta.copy())
     state.theta[:] = 99
-    training._advance(moved, training._oracle, 6, math.inf)
-    training._advance(twin, training._oracle, 6, math.inf)
+    training.advance(moved, training.oracle, 6, math.inf)
+    training.advance(twin, training.oracle, 6, math.inf)
     assert moved.theta.tobytes() == twin.theta.tobytes()

@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "train": "train one experiment",
+    "check": "check an experiment before money is spent on it",
     "sweep": "search for the best hyperparameters",
     "reproduce": "train a run again from its logged config and compare bit for bit",
     "ui": "browse the runs in MLflow's interface",

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nnlab.commands.console import console, say
+from nnlab.commands.console import console, say, uncertainty_of
 from nnlab.sweeps.sweep import Sweep, Trial
 
 _STYLES = {"RUNNING": "cyan", "PRUNED": "dim", "FAILED": "red", "KILLED": "red"}
@@ -53,7 +53,9 @@ class Board:
         if best is None:
             say("no trial was completed", "red")
             return
-        say(f"best: trial {best.number}, {sweep.definition.metric} {best.value:.5g}", "bold")
+        metric = sweep.definition.metric
+        sure = uncertainty_of(best.metrics, metric)
+        say(f"best: trial {best.number}, {metric} {best.value:.5g}{sure}", "bold")
         for key, value in best.values.items():
             say(f"  {key}={_short(value)}")
         tests = [
@@ -75,7 +77,7 @@ class Board:
             cells = (
                 str(trial.number),
                 *(_short(trial.values[key]) for key in keys),
-                _short(self._value(trial)),
+                _short(self._value(trial)) + self._sure(trial),
                 _short(best[trial.number]),
                 trial.state.lower(),
             )
@@ -87,7 +89,7 @@ class Board:
         best = self.sweep.best
         return (
             f"trial {trial.number:>3}  {values}  {trial.state.lower():<8}  "
-            f"value {_short(self._value(trial)):<9} "
+            f"value {_short(self._value(trial)) + self._sure(trial):<9} "
             f"best {_short(best.value if best else None):<9} {self._left()}"
         )
 
@@ -111,6 +113,9 @@ class Board:
         if trial.value is not None:
             return trial.value
         return trial.metrics.get(self.sweep.definition.metric)
+
+    def _sure(self, trial: Trial) -> str:
+        return uncertainty_of(trial.metrics, self.sweep.definition.metric, ".1g")
 
     def _best_so_far(self) -> list[float | None]:
         better = min if self.sweep.definition.direction == "minimize" else max

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
 console = Console(highlight=False)
@@ -41,7 +42,10 @@ def with_progress(reports: Iterable[Report], total: int | None) -> Iterator[Repo
 
 
 def results(metrics: Mapping[str, float]) -> Table:
-    """The last report's metrics: a row for each part of the data, raw and averaged."""
+    """The last report's metrics: a row for each part of the data, raw and averaged.
+
+    Of several trainings each number is a mean, followed by its uncertainty.
+    """
     parts = ("train", "validation", "test")
     keys = [key.removeprefix("train/") for key in metrics if key.startswith("train/")]
     table = Table(box=None, pad_edge=False)
@@ -50,9 +54,28 @@ def results(metrics: Mapping[str, float]) -> Table:
         table.add_column(key.replace("_", " "), justify="right")
     for part in parts:
         if f"{part}/{keys[0]}" in metrics:
-            table.add_row(part, *(_number(key, metrics[f"{part}/{key}"]) for key in keys))
+            table.add_row(part, *(_cell(metrics, part, key) for key in keys))
     return table
 
 
-def _number(key: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if key.startswith("accuracy") else f"{value:.5g}"
+def uncertainty(seeds: int, folds: int) -> str:
+    """What the numbers of several trainings are."""
+    what = [f"{seeds} seeds"] * (seeds > 1) + [f"{folds} folds"] * (folds > 1)
+    after = "95 % interval over seeds" if seeds > 1 else "standard error"
+    return f"mean of {' and '.join(what)} ± {after}"
+
+
+def uncertainty_of(metrics: Mapping[str, float], key: str, form: str = ".2g") -> str:
+    """ " ± half", where the metric is a mean of several trainings: over seeds, or else folds."""
+    for prefix in (CI95, SE):
+        if prefix + key in metrics:
+            return f" ± {metrics[prefix + key]:{form}}"
+    return ""
+
+
+def _cell(metrics: Mapping[str, float], part: str, key: str) -> str:
+    name = f"{part}/{key}"
+    if not key.startswith("accuracy"):
+        return f"{metrics[name]:.5g}{uncertainty_of(metrics, name)}"
+    percent = {key: 100 * value for key, value in metrics.items() if key.endswith(name)}
+    return f"{percent[name]:.2f}{uncertainty_of(percent, name, '.2f')} %"

@@ -45,23 +45,27 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
     from nnlab.commands.console import console, say, with_progress
     from nnlab.commands.tracked import Trackers
     from nnlab.runs.config import parse as parse_config
-    from nnlab.runs.config import prepare
+    from nnlab.runs.execution import Execution
     from nnlab.runs.run import Run
 
     checked = parse_config(config)
-    training = prepare(checked, logged.until)
+    execution = Execution(checked, logged.until)
     trackers = Trackers()
-    state = training.start()
+
+    def follow(run: Run) -> None:
+        trackers.follow(run.path, checked)
+
     points: dict[tuple[int, str], float] = {}
     tags = {"nnlab.reproduces": logged.run, "nnlab.reproduces_mlflow": logged.mlflow}
     try:
         with Run.of(checked, "reproduction", tags) as new:
-            trackers.follow(new.path, checked)
+            follow(new)
             say(f"reproducing {logged.name} (run {logged.run}) as {new.id}")
-            for report in with_progress(new.record(training.run(state)), training.total):
-                values = {**report.metrics, "epoch": report.epoch}
-                points |= {(report.step, name): value for name, value in values.items()}
-            hashes = new.keep_weights(training, state)
+            with execution.recorded(new, follow) as reports:
+                for report in with_progress(reports, execution.total):
+                    values = {**report.metrics, "epoch": report.epoch}
+                    points |= {(report.step, name): value for name, value in values.items()}
+                hashes = execution.keep_weights(new)
             verdict = compare(logged, points, hashes)
             new.tag({"nnlab.reproduction": "identical" if verdict.identical else "different"})
         console.print(_table(verdict))

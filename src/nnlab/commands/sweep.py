@@ -71,12 +71,12 @@ def _sweep(definition: Definition) -> int:
                 sweep = Sweep(definition, candidates, engine)
                 board = Board(sweep)
                 for trial in board.shown(sweep.run(study, environment)):
-                    if trial.run:
-                        trackers.follow(config.store / "runs" / trial.run, config)
+                    for run in trial.runs:
+                        trackers.follow(config.store / "runs" / run, config)
             board.conclude()
     finally:
         for trial in sweep.settle() if sweep else ():
-            if trial.run:
-                trackers.follow(config.store / "runs" / trial.run, config)
+            for run in trial.runs:
+                trackers.follow(config.store / "runs" / run, config)
         trackers.finish(sweep.best.run if sweep and sweep.best else None)
     return 0 if sweep and sweep.best else 1

@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> int:
         run_app(arguments, trainings.train)
     finally:
         if trainings.trackers:
-            trainings.trackers.finish()
+            trainings.trackers.finish(trainings.only)
     return 1 if trainings.failed else 0
 
 
@@ -33,26 +33,42 @@ class Trainings:
     def __init__(self) -> None:
         self.failed = False
         self.trackers: Trackers | None = None
+        self.runs: list[str] = []
+
+    @property
+    def only(self) -> str | None:
+        """The run of the one training, where there was one."""
+        return self.runs[0] if len(self.runs) == 1 else None
 
     def train(self, config: Config) -> None:
         """Train one experiment and print its results."""
         pin_config(config)
-        from nnlab.commands.console import console, results, say, with_progress
+        from nnlab.commands.console import console, results, say, uncertainty, with_progress
         from nnlab.commands.tracked import Trackers
-        from nnlab.runs.config import parse, prepare
+        from nnlab.runs.config import parse
+        from nnlab.runs.execution import Execution
         from nnlab.runs.run import Run
 
         checked = parse(config)
-        training = prepare(checked)
-        self.trackers = self.trackers or Trackers()
-        state = training.start()
+        execution = Execution(checked)
+        trackers = self.trackers = self.trackers or Trackers()
+
+        def follow(run: Run) -> None:
+            trackers.follow(run.path, checked)
+
         with Run.of(checked, "train") as run:
-            self.trackers.follow(run.path, checked)
+            follow(run)
+            self.runs.append(run.id)
             say(f"{run.name}  run {run.id}", "bold")
-            for report in with_progress(run.record(training.run(state)), training.total):
-                last = report
-            run.keep_weights(training, state)
+            if checked.preflight:
+                say(f"{len(execution.preflight(run).lines)} checks are green (preflight.txt)")
+            with execution.recorded(run, follow) as reports:
+                for report in with_progress(reports, execution.total):
+                    last = report
+                execution.keep_weights(run)
         assert last.stop is not None
         console.print(results(last.metrics))
+        if len(execution.members) > 1:
+            say(uncertainty(execution.seeds, execution.folds))
         say(f"{last.stop.reason}: {last.step} steps in {last.seconds:.2f} s")
         self.failed |= last.stop.diverged

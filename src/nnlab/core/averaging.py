@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from nnlab.core.arrays import Array, Hyper, State, Workspace
+from nnlab.core.durations import Duration
 from nnlab.core.laws import law
 
 
@@ -17,6 +18,9 @@ class Averaging(Protocol):
 
     label: ClassVar[str]
     """How its metrics are marked: `validation/loss_ema`. Empty where nothing is averaged."""
+
+    def when(self, steps_per_epoch: int, total: int | None) -> tuple[int, int]:
+        """(start, every): `update` is called after step start + every, start + 2 every, ..."""
 
     def init(self, theta: Array) -> State:
         """The state before the first step."""
@@ -34,6 +38,9 @@ class NoAveraging:
 
     label: ClassVar[str] = ""
 
+    def when(self, steps_per_epoch: int, total: int | None) -> tuple[int, int]:
+        return 0, 1
+
     def init(self, theta: Array) -> State:
         return {}
 
@@ -49,11 +56,14 @@ class EMA:
     """v = decay * v + (1 - decay) * theta, from v = 0, read as v / (1 - decay^t).
 
     The division corrects the bias towards the zero start (Kingma & Ba 2015, section 3). With
-    `bias_correction=false` v starts at the initial weights instead and is read as it is.
+    `bias_correction=false` v starts at the initial weights instead and is read as it is. With
+    `warmup` the decay of update t = 1, 2, ... is min(decay, (1 + t) / (10 + t)), so that early
+    weights are forgotten sooner (TensorFlow's `num_updates`); decay^t is then the product.
     """
 
     decay: Hyper = 0.99
     bias_correction: bool = True
+    warmup: bool = False
 
     label: ClassVar[str] = "ema"
 
@@ -64,20 +74,67 @@ class EMA:
             decay=self.decay,
         )
 
+    def when(self, steps_per_epoch: int, total: int | None) -> tuple[int, int]:
+        return 0, 1
+
     def init(self, theta: Array) -> State:
         start = np.zeros(theta.shape) if self.bias_correction else theta.astype(np.float64)
-        return {"average": start, "t": np.zeros((), np.int64)}
+        product = np.ones((*theta.shape[:-1], 1))
+        return {"average": start, "product": product, "t": np.zeros((), np.int64)}
 
     def update(self, theta: Array, state: State, work: Workspace) -> None:
-        average, scratch = state["average"], work.get("ema", theta.shape, np.float64)
-        average *= self.decay
-        np.multiply(theta, 1 - self.decay, out=scratch, dtype=np.float64)
-        average += scratch
+        average, scratch = state["average"], work.get("averaging", theta.shape, np.float64)
         state["t"] += 1
+        decay = self.decay
+        if self.warmup:
+            t = int(state["t"])
+            decay = np.minimum(decay, (1 + t) / (10 + t))
+        average *= decay
+        np.multiply(theta, 1 - decay, out=scratch, dtype=np.float64)
+        average += scratch
+        state["product"] *= decay
 
     def value(self, theta: Array, state: State) -> Array:
-        t = int(state["t"])
-        if t == 0:
+        if not state["t"]:
             return theta
-        correction = 1 - self.decay**t if self.bias_correction else 1.0
-        return (state["average"] / correction).astype(theta.dtype)
+        if not self.bias_correction:
+            return np.asarray(state["average"].astype(theta.dtype))
+        return np.asarray((state["average"] / (1 - state["product"])).astype(theta.dtype))
+
+
+@dataclass(frozen=True)
+class SWA:
+    """The plain mean of theta after `start`, taken `every` so often: v += (theta - v) / t.
+
+    Izmailov et al. 2018, "Averaging weights leads to wider optima and better generalization",
+    algorithm 1; with `every: 1 step` Polyak-Ruppert averaging.
+    """
+
+    start: str = "75%"
+    every: str = "1 epoch"
+
+    label: ClassVar[str] = "swa"
+
+    def __post_init__(self) -> None:
+        Duration.parse(self.start, "start")
+        Duration.parse(self.every, "every")
+
+    def when(self, steps_per_epoch: int, total: int | None) -> tuple[int, int]:
+        start, every = (
+            Duration.parse(text, f"averaging.{field}").steps(steps_per_epoch, total)
+            for field, text in (("start", self.start), ("every", self.every))
+        )
+        return start, every
+
+    def init(self, theta: Array) -> State:
+        return {"average": np.zeros(theta.shape), "t": np.zeros((), np.int64)}
+
+    def update(self, theta: Array, state: State, work: Workspace) -> None:
+        average, scratch = state["average"], work.get("averaging", theta.shape, np.float64)
+        state["t"] += 1
+        np.subtract(theta, average, out=scratch)
+        scratch /= int(state["t"])
+        average += scratch
+
+    def value(self, theta: Array, state: State) -> Array:
+        return np.asarray(state["average"].astype(theta.dtype)) if state["t"] else theta

@@ -1,18 +1,32 @@
 """Layers: `forward` computes y from x, `backward` turns dL/dy into dL/dx and dL/dparameters.
 
 Shapes: x `(..., m, inputs)`, y `(..., m, outputs)` for m examples; the leading axes are those of
-theta. Results live in work arrays. An activation works in place on the dense layer's output, so
-the input of a network is never overwritten.
+theta. Results live in work arrays; those that bear the layer's name hold from `forward` to
+`backward`. An activation works in place on the output of the layer before it, so the input of a
+network is never overwritten.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from nnlab.core.arrays import Array, Workspace
+
+
+class Mode(NamedTuple):
+    """How a network is run: as it is evaluated, or as it is trained."""
+
+    training: bool = False
+    rng: np.random.Generator | None = None
+    """What dropout draws from, in training."""
+    buffers: Mapping[str, Array] = {}
+    """Running statistics by name. In training without any, none are kept."""
+
+
+EVALUATION = Mode()
 
 
 class Layer(Protocol):
@@ -21,7 +35,9 @@ class Layer(Protocol):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Names and shapes of the layer's parameters."""
 
-    def forward(self, parameters: Mapping[str, Array], x: Array, work: Workspace) -> Array:
+    def forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode
+    ) -> Array:
         """y, given x."""
 
     def backward(
@@ -32,12 +48,14 @@ class Layer(Protocol):
         y: Array,
         dy: Array,
         work: Workspace,
+        mode: Mode,
         *,
         input_needed: bool,
     ) -> Array:
         """dL/dx, given x, y = forward(x) and dy = dL/dy; dL/dparameters is written to `grads`.
 
-        Where the gradient of the input is not needed, what is returned is undefined.
+        Where the gradient of the input is not needed, what is returned is undefined. `mode` is
+        the one of `forward`.
         """
 
 
@@ -62,9 +80,12 @@ class Dense:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {self.weight: (self.inputs, self.outputs), self.bias: (self.outputs,)}
 
-    def forward(self, parameters: Mapping[str, Array], x: Array, work: Workspace) -> Array:
+    def forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode = EVALUATION
+    ) -> Array:
         w = parameters[self.weight]
-        y = work.get((self.name, "y"), (*w.shape[:-2], x.shape[-2], self.outputs), x.dtype)
+        leading = w.shape[:-2] or x.shape[:-2]
+        y = work.get((self.name, "y"), (*leading, x.shape[-2], self.outputs), x.dtype)
         np.matmul(x, w, out=y)
         y += parameters[self.bias][..., None, :]
         return y
@@ -77,6 +98,7 @@ class Dense:
         y: Array,
         dy: Array,
         work: Workspace,
+        mode: Mode = EVALUATION,
         *,
         input_needed: bool,
     ) -> Array:
@@ -86,78 +108,3 @@ class Dense:
             return dy
         dx = work.get((self.name, "dx"), (*dy.shape[:-1], self.inputs), dy.dtype)
         return np.matmul(dy, parameters[self.weight].swapaxes(-1, -2), out=dx)
-
-
-class Activation:
-    """An elementwise function, whose derivative is a function of its own output y."""
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {}
-
-    def forward(self, parameters: Mapping[str, Array], x: Array, work: Workspace) -> Array:
-        return self.apply(x)
-
-    def backward(
-        self,
-        parameters: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        x: Array,
-        y: Array,
-        dy: Array,
-        work: Workspace,
-        *,
-        input_needed: bool,
-    ) -> Array:
-        slope = work.get("slope", y.shape, y.dtype)
-        dy *= self.derivative(y, slope)
-        return dy
-
-    def apply(self, x: Array) -> Array:
-        """f(x), written over x."""
-        raise NotImplementedError
-
-    def derivative(self, y: Array, out: Array) -> Array:
-        """f'(x) as a function of y = f(x)."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ReLU(Activation):
-    """y = max(x, 0). At the kink x = 0 the derivative is taken as 0."""
-
-    def apply(self, x: Array) -> Array:
-        return np.maximum(x, 0, out=x)
-
-    def derivative(self, y: Array, out: Array) -> Array:
-        return np.greater(y, 0, out=out, casting="unsafe")
-
-
-@dataclass(frozen=True)
-class Tanh(Activation):
-    """y = tanh(x), y' = 1 - y^2."""
-
-    def apply(self, x: Array) -> Array:
-        return np.tanh(x, out=x)
-
-    def derivative(self, y: Array, out: Array) -> Array:
-        np.multiply(y, y, out=out)
-        return np.subtract(1, out, out=out)
-
-
-@dataclass(frozen=True)
-class Sigmoid(Activation):
-    """y = 1 / (1 + exp(-x)), y' = y (1 - y). Computed as (1 + tanh(x/2)) / 2: no overflow."""
-
-    def apply(self, x: Array) -> Array:
-        x *= 0.5
-        np.tanh(x, out=x)
-        x += 1
-        x *= 0.5
-        return x
-
-    def derivative(self, y: Array, out: Array) -> Array:
-        np.subtract(1, y, out=out)
-        return np.multiply(out, y, out=out)
-
-
-ACTIVATIONS: Mapping[str, type[Activation]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}

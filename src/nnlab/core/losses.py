@@ -2,10 +2,12 @@
 
 Shapes: z `(..., m, C)` for m examples and C scores; the value has the leading axes of z, the
 gradient dz has z's shape and lives in a work array. y is what `encode` made of the targets:
-labels `(m,)` or numbers `(m, C)`.
+labels `(m,)` or numbers `(m, C)`. With weights w `(m,)` the mean is weighted,
+sum_i w_i loss_i / sum_i w_i: an example of weight 2 counts as if it were there twice.
 """
 
 from dataclasses import dataclass
+from math import log
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -21,6 +23,10 @@ class Loss(Protocol):
     regression: ClassVar[bool]
     """Does it apply to regression targets? Every loss applies to class labels."""
 
+    @property
+    def on_scores(self) -> bool:
+        """Does it squash the scores itself, so that no sigmoid or softmax must come before it?"""
+
     def outputs(self, classes: int) -> int:
         """How many scores the network must give for that many classes."""
 
@@ -30,14 +36,43 @@ class Loss(Protocol):
     def decide(self, z: Array) -> Array:
         """The predicted labels `(..., m)` for scores z."""
 
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        """The loss of each example `(..., m)`, and its gradient in its scores."""
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        """The mean loss if all scores are zero, in closed form."""
+
+    def __call__(
+        self, z: Array, y: Array, work: Workspace, weights: Array | None = None
+    ) -> tuple[Array, Array]:
         """The mean loss `(...)` and dz = d(mean loss)/dz."""
 
 
-class OnLabels:
+class Mean:
+    """The mean over the batch of a loss that says what `each` example costs."""
+
+    on_scores: ClassVar[bool] = False
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+    def __call__(
+        self, z: Array, y: Array, work: Workspace, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        losses, dz = self.each(z, y, work)
+        if weights is None:
+            dz /= z.shape[-2]
+            return losses.mean(axis=-1), dz
+        total = weights.sum()
+        shares = weights / total if total else weights  # a batch that counts for nothing costs 0
+        dz *= shares[:, None]
+        return np.vecdot(losses, shares), dz
+
+
+class OnLabels(Mean):
     """A loss on C scores and integer labels: y is the index of the right score."""
 
-    regression = False
+    regression: ClassVar[bool] = False
 
     def outputs(self, classes: int) -> int:
         return classes
@@ -49,10 +84,10 @@ class OnLabels:
         return np.asarray(z.argmax(axis=-1))
 
 
-class OnNumbers:
+class OnNumbers(Mean):
     """A loss on C scores and C numbers: labels become one-hot rows."""
 
-    regression = True
+    regression: ClassVar[bool] = True
 
     def outputs(self, classes: int) -> int:
         return classes
@@ -64,49 +99,9 @@ class OnNumbers:
         return np.asarray(z.argmax(axis=-1))
 
 
-@dataclass(frozen=True)
-class MSE(OnNumbers):
-    """Squared error: 1/m * sum_i sum_c (z_ic - y_ic)^2.
-
-    PyTorch's `MSELoss` divides by m*C as well.
-    """
-
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        dz = work.get("dz", z.shape, z.dtype)
-        np.subtract(z, y, out=dz)
-        value = np.vecdot(dz, dz).sum(axis=-1) / z.shape[-2]
-        dz *= 2 / z.shape[-2]
-        return value, dz
-
-
-@dataclass(frozen=True)
-class CrossEntropy(OnLabels):
-    """Softmax cross-entropy from scores: 1/m * sum_i (log sum_c exp(z_ic) - z_i,y_i), in nats.
-
-    The row's maximum is subtracted first, which changes nothing but keeps exp from overflowing.
-    """
-
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        m, rows = z.shape[-2], np.arange(z.shape[-2])
-        p = work.get("dz", z.shape, z.dtype)
-        np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
-        right = p[..., rows, y]
-        np.exp(p, out=p)
-        total = p.sum(axis=-1)
-        value = (np.log(total) - right).mean(axis=-1)
-        total *= m
-        p /= total[..., None]
-        p[..., rows, y] -= 1 / m
-        return value, p
-
-
-@dataclass(frozen=True)
-class BinaryCrossEntropy(OnNumbers):
-    """Cross-entropy of independent yes/no scores: 1/m * sum_ic (log(1 + exp(z_ic)) - y_ic z_ic).
-
-    Two classes need one score (class 1 if z > 0); more classes are learnt one against the rest.
-    Computed as max(z, 0) - y z + log1p(exp(-|z|)): no overflow.
-    """
+class OneOrRest(OnNumbers):
+    """A loss of yes/no scores: two classes need one (class 1 if z > 0); more classes are learnt
+    one against the rest."""
 
     regression = False
 
@@ -121,15 +116,141 @@ class BinaryCrossEntropy(OnNumbers):
     def decide(self, z: Array) -> Array:
         return (z[..., 0] > 0).astype(np.intp) if z.shape[-1] == 1 else super().decide(z)
 
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        m = z.shape[-2]
+
+@dataclass(frozen=True)
+class MSE(OnNumbers):
+    """Squared error: 1/m * sum_i sum_c (z_ic - y_ic)^2.
+
+    PyTorch's `MSELoss` divides by m*C as well; `HalfMSE` has a half in front.
+    """
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        dz = np.subtract(z, y, out=work.get("dz", z.shape, z.dtype))
+        losses = np.vecdot(dz, dz)
+        dz *= 2
+        return losses, dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return float(np.square(y).sum() / len(y))
+
+
+@dataclass(frozen=True)
+class HalfMSE(OnNumbers):
+    """Half the squared error: 1/(2m) * sum_i sum_c (z_ic - y_ic)^2, whose gradient is (z - y)/m."""
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        dz = np.subtract(z, y, out=work.get("dz", z.shape, z.dtype))
+        return 0.5 * np.vecdot(dz, dz), dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return float(np.square(y).sum() / len(y)) / 2
+
+
+@dataclass(frozen=True)
+class Huber(OnNumbers):
+    """1/m * sum_i sum_c h(z_ic - y_ic), with h(d) = d^2 / 2 where |d| <= delta, else
+    delta * (|d| - delta / 2): squared error whose gradient outliers cannot dominate.
+
+    Huber 1964, "Robust estimation of a location parameter". PyTorch's `HuberLoss` divides by m*C.
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        law("delta > 0", self.delta > 0, delta=self.delta)
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        distance = work.get("distance", z.shape, z.dtype)
+        np.subtract(z, y, out=distance)
+        dz = work.get("dz", z.shape, z.dtype)
+        np.clip(distance, -self.delta, self.delta, out=dz)
+        # with the clipped distance c, h(d) = c d - c^2 / 2
+        return np.vecdot(dz, distance) - 0.5 * np.vecdot(dz, dz), dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        far = np.abs(y) > self.delta
+        h = np.where(far, self.delta * (np.abs(y) - self.delta / 2), np.square(y) / 2)
+        return float(h.sum() / len(y))
+
+
+@dataclass(frozen=True)
+class SigmoidSquaredError(OnNumbers):
+    """1/(2m) * sum_i sum_c (a_ic - y_ic)^2 with a = 1 / (1 + exp(-z)), so that
+    dz = (a - y) a (1 - a) / m: the pairing of the first texts on backpropagation.
+
+    Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors",
+    eq. 2-6. The same as `HalfMSE` after a sigmoid layer (`model.output=sigmoid`).
+    """
+
+    regression = False
+    on_scores = True
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        a = work.get("a", z.shape, z.dtype)
+        np.multiply(z, 0.5, out=a)
+        np.tanh(a, out=a)
+        a += 1
+        a *= 0.5
+        dz = np.subtract(a, y, out=work.get("dz", z.shape, z.dtype))
+        losses = 0.5 * np.vecdot(dz, dz)
+        dz *= a
+        np.subtract(1, a, out=a)
+        dz *= a
+        return losses, dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return float(np.square(0.5 - y).sum() / len(y)) / 2
+
+
+@dataclass(frozen=True)
+class CrossEntropy(OnLabels):
+    """Softmax cross-entropy from scores: 1/m * sum_i (log sum_c exp(z_ic) - z_i,y_i), in nats.
+
+    The row's maximum is subtracted first, which changes nothing but keeps exp from overflowing.
+    y may also hold a distribution over the classes for each example, `(m, C)`: then the loss is
+    log sum_c exp(z_c) - sum_c y_c z_c.
+    """
+
+    on_scores = True
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        p = work.get("dz", z.shape, z.dtype)
+        np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
+        rows = np.arange(z.shape[-2])
+        right = p[..., rows, y] if y.ndim == 1 else np.vecdot(p, y)
+        np.exp(p, out=p)
+        total = p.sum(axis=-1)
+        p /= total[..., None]
+        if y.ndim == 1:
+            p[..., rows, y] -= 1
+        else:
+            p -= y
+        return np.log(total) - right, p
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return log(outputs)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(OneOrRest):
+    """Cross-entropy of independent yes/no scores: 1/m * sum_ic (log(1 + exp(z_ic)) - y_ic z_ic).
+
+    Two classes need one score (class 1 if z > 0); more classes are learnt one against the rest.
+    Computed as max(z, 0) - y z + log1p(exp(-|z|)): no overflow.
+    """
+
+    on_scores = True
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         dz = work.get("dz", z.shape, z.dtype)
         np.exp(-np.abs(z), out=dz)
         losses = np.maximum(z, 0) - y * z + np.log1p(dz)
         np.divide(np.where(z >= 0, 1, dz), 1 + dz, out=dz)  # the sigmoid of z
         dz -= y
-        dz /= m
-        return losses.sum(axis=(-2, -1)) / m, dz
+        return losses.sum(axis=-1), dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return outputs * log(2)
 
 
 @dataclass(frozen=True)
@@ -145,11 +266,11 @@ class Hinge(OnLabels):
     def __post_init__(self) -> None:
         law("delta > 0", self.delta > 0, delta=self.delta)
 
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         rows, margins = self.margins(z, y, work)
-        value = margins.sum(axis=(-2, -1)) / z.shape[-2]
+        losses = margins.sum(axis=-1)
         np.greater(margins, 0, out=margins, casting="unsafe")
-        return value, self.from_slopes(margins, rows, y)
+        return losses, self.from_slopes(margins, rows, y)
 
     def margins(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         """Row numbers, and max(0, z_c - z_y + delta) with 0 for c = y."""
@@ -164,16 +285,50 @@ class Hinge(OnLabels):
     def from_slopes(self, slopes: Array, rows: Array, y: Array) -> Array:
         """dz, given d(loss)/d(margin): every margin holds -z_y."""
         slopes[..., rows, y] = -slopes.sum(axis=-1)
-        slopes /= slopes.shape[-2]
         return slopes
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return (outputs - 1) * self.delta
 
 
 @dataclass(frozen=True)
 class SquaredHinge(Hinge):
     """Squared multiclass hinge: 1/m * sum_i sum_{c != y_i} max(0, z_ic - z_i,y_i + delta)^2."""
 
-    def __call__(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         rows, margins = self.margins(z, y, work)
-        value = np.vecdot(margins, margins).sum(axis=-1) / z.shape[-2]
+        losses = np.vecdot(margins, margins)
         margins *= 2
-        return value, self.from_slopes(margins, rows, y)
+        return losses, self.from_slopes(margins, rows, y)
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return (outputs - 1) * self.delta**2
+
+
+@dataclass(frozen=True)
+class BinaryHinge(OneOrRest):
+    """1/m * sum_ic max(0, delta - s_ic z_ic) with s = +1 for yes and -1 for no.
+
+    Cortes & Vapnik 1995, "Support-vector networks". For two classes it is the multiclass hinge
+    of the two scores 0 and z. At a kink the derivative is taken as 0.
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        law("delta > 0", self.delta > 0, delta=self.delta)
+
+    def encode(self, labels: Array, classes: int, dtype: DTypeLike) -> Array:
+        return 2 * super().encode(labels, classes, dtype) - 1
+
+    def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        dz = np.multiply(z, y, out=work.get("dz", z.shape, z.dtype))
+        np.subtract(self.delta, dz, out=dz)
+        np.maximum(dz, 0, out=dz)
+        losses = dz.sum(axis=-1)
+        np.greater(dz, 0, out=dz, casting="unsafe")
+        dz *= -y
+        return losses, dz
+
+    def at_zero(self, y: Array, outputs: int) -> float:
+        return outputs * self.delta

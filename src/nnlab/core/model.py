@@ -2,30 +2,41 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nnlab.core.activations import ACTIVATIONS, Activation
 from nnlab.core.arrays import Array, Workspace
-from nnlab.core.initialisers import INITIALISERS, deviation
+from nnlab.core.dropout import Dropout
+from nnlab.core.initialisers import Initialiser
 from nnlab.core.laws import law, one_of
-from nnlab.core.layers import ACTIVATIONS, Activation, Dense, Layer
+from nnlab.core.layers import EVALUATION, Dense, Layer, Mode
 from nnlab.core.layout import Layout
+from nnlab.core.normalisation import BatchNorm
+
+IDENTITY = "identity"
+_PLAIN_TRAINING = Mode(training=True)
+OUTPUTS = (IDENTITY, *ACTIVATIONS)
+"""What may follow a network's last dense layer."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of layers whose parameters are one vector theta `(..., P)`."""
+    """A chain of layers whose parameters are one vector theta `(..., P)`, and whose running
+    statistics are another, `(..., B)`, that no gradient moves."""
 
     layers: tuple[Layer, ...]
-    initialiser: str
 
     def __post_init__(self) -> None:
-        for layer, following in pairwise(self.layers):
-            twice = isinstance(layer, Activation) and isinstance(following, Activation)
-            law("an activation follows a dense layer", not twice, layers=self.layers)
+        ours = False
+        for layer in self.layers:
+            if isinstance(layer, Activation):
+                law("an activation follows a dense or normalising layer", ours, layers=self.layers)
+                ours = False
+            elif not isinstance(layer, Dropout):
+                ours = True
 
     @cached_property
     def layout(self) -> Layout:
@@ -34,36 +45,100 @@ class Network:
             {name: shape for layer in self.layers for name, shape in layer.shapes().items()}
         )
 
-    def initial(self, rng: np.random.Generator, dtype: DTypeLike) -> Array:
-        """theta `(P,)`: weights drawn as the initialiser says, biases zero."""
+    @cached_property
+    def buffers(self) -> Layout:
+        """Which slice of the buffers is which running statistic."""
+        return Layout.of(
+            {
+                name: shape
+                for layer in self.layers
+                if isinstance(layer, BatchNorm)
+                for name, shape in layer.buffers().items()
+            }
+        )
+
+    @cached_property
+    def stochastic(self) -> bool:
+        """Is anything drawn in training?"""
+        return any(isinstance(layer, Dropout) for layer in self.layers)
+
+    def initial(
+        self, initialiser: Initialiser, rng: np.random.Generator, dtype: DTypeLike
+    ) -> Array:
+        """theta `(P,)`: weights drawn as the initialiser says, scales 1, the rest 0."""
         theta = np.zeros(self.layout.size)
-        for name, array in self.layout.views(theta).items():
-            if name.endswith("weight"):
-                array[...] = rng.normal(size=array.shape)
-                array *= deviation(self.initialiser, *array.shape)
+        arrays = self.layout.views(theta)
+        for k, layer in enumerate(self.layers):
+            if isinstance(layer, Dense):
+                weight = arrays[layer.weight]
+                weight[...] = rng.normal(size=weight.shape)
+                weight *= initialiser.deviation(layer.inputs, layer.outputs, self._gain_after(k))
+            elif isinstance(layer, BatchNorm):
+                arrays[f"{layer.name}.scale"][...] = 1
         return theta.astype(dtype)
 
-    def forward(self, theta: Array, x: Array, work: Workspace) -> list[Array]:
+    def initial_buffers(self, dtype: DTypeLike) -> Array:
+        """Running statistics `(B,)` before the first batch: mean 0, variance 1."""
+        buffers = np.zeros(self.buffers.size, dtype)
+        for name, array in self.buffers.views(buffers).items():
+            array[...] = name.endswith("variance")
+        return buffers
+
+    def mode(self, buffers: Array | None) -> Mode:
+        """How it is evaluated with these running statistics."""
+        if not self.buffers.slots or buffers is None:
+            return EVALUATION
+        return Mode(buffers=self.buffers.views(buffers))
+
+    def training_mode(self, seed: tuple[int, ...] | None, buffers: Array | None) -> Mode:
+        """How it is trained, drawing from `seed` and keeping statistics in `buffers`."""
+        if not self.stochastic and (buffers is None or not self.buffers.slots):
+            return _PLAIN_TRAINING
+        kept = self.buffers.views(buffers) if self.buffers.slots and buffers is not None else {}
+        return Mode(True, np.random.default_rng(seed) if self.stochastic else None, kept)
+
+    def forward(
+        self, theta: Array, x: Array, work: Workspace, mode: Mode = EVALUATION
+    ) -> list[Array]:
         """The trace [x, y1, y2, ..., z] of every layer's output; z `(..., m, outputs)` is last."""
         parameters = self.layout.views(theta)
         trace = [x]
         for layer in self.layers:
-            trace.append(layer.forward(parameters, trace[-1], work))
+            trace.append(layer.forward(parameters, trace[-1], work, mode))
         return trace
 
     def backward(
-        self, theta: Array, trace: list[Array], dz: Array, grad: Array, work: Workspace
+        self,
+        theta: Array,
+        trace: list[Array],
+        dz: Array,
+        grad: Array,
+        work: Workspace,
+        mode: Mode = EVALUATION,
     ) -> None:
         """Write dL/dtheta to `grad`, given the trace of `forward` and dz = dL/dz."""
         parameters, grads = self.layout.views(theta), self.layout.views(grad)
         for k in reversed(range(len(self.layers))):
             dz = self.layers[k].backward(
-                parameters, grads, trace[k], trace[k + 1], dz, work, input_needed=k > 0
+                parameters, grads, trace[k], trace[k + 1], dz, work, mode, input_needed=k > 0
             )
+
+    def _gain_after(self, k: int) -> float:
+        """The gain of the activation that layer k's output goes into; 1 where there is none."""
+        for layer in self.layers[k + 1 :]:
+            if isinstance(layer, Activation):
+                return layer.gain
+            if isinstance(layer, Dense):
+                break
+        return 1.0
 
 
 class Model(Protocol):
     """A description from which a network is built once the data's sizes are known."""
+
+    @property
+    def output(self) -> str:
+        """What follows the last dense layer; `identity` where its outputs are the scores."""
 
     def build(self, inputs: int, outputs: int) -> Network:
         """The network from `inputs` features to `outputs` scores."""
@@ -73,23 +148,25 @@ class Model(Protocol):
 class Linear:
     """z = x W + b: linear, logistic or softmax regression, or a linear classifier, by its loss."""
 
-    initialiser: str = "normal"
+    output: str = IDENTITY
 
     def __post_init__(self) -> None:
-        one_of(INITIALISERS, initialiser=self.initialiser)
+        one_of(OUTPUTS, output=self.output)
 
     def build(self, inputs: int, outputs: int) -> Network:
-        return Network((Dense("output", inputs, outputs),), self.initialiser)
+        return MLP((), output=self.output).build(inputs, outputs)
 
 
 @dataclass(frozen=True)
 class MLP:
-    """A multilayer perceptron: dense layers of the `hidden` widths, an activation after each,
-    and a dense output layer."""
+    """A multilayer perceptron: dense layers of the `hidden` widths, each followed by batch
+    normalisation (if wanted), an activation and dropout; then a dense output layer."""
 
     hidden: tuple[int, ...] = (64,)
     activation: str = "relu"
-    initialiser: str = "he"
+    batch_norm: bool = False
+    dropout: float = 0.0
+    output: str = IDENTITY
 
     def __post_init__(self) -> None:
         law(
@@ -98,11 +175,20 @@ class MLP:
             hidden=list(self.hidden),
         )
         one_of(ACTIVATIONS, activation=self.activation)
-        one_of(INITIALISERS, initialiser=self.initialiser)
+        law("0 <= dropout < 1", 0 <= self.dropout < 1, dropout=self.dropout)
+        one_of(OUTPUTS, output=self.output)
 
     def build(self, inputs: int, outputs: int) -> Network:
         layers: list[Layer] = []
         for k, width in enumerate(self.hidden, start=1):
-            layers += [Dense(f"hidden{k}", inputs, width), ACTIVATIONS[self.activation]()]
+            layers.append(Dense(f"hidden{k}", inputs, width))
+            if self.batch_norm:
+                layers.append(BatchNorm(f"norm{k}", width))
+            layers.append(ACTIVATIONS[self.activation]())
+            if self.dropout:
+                layers.append(Dropout(f"dropout{k}", self.dropout))
             inputs = width
-        return Network((*layers, Dense("output", inputs, outputs)), self.initialiser)
+        layers.append(Dense("output", inputs, outputs))
+        if self.output != IDENTITY:
+            layers.append(ACTIVATIONS[self.output]())
+        return Network(tuple(layers))

@@ -6,7 +6,7 @@ objective's value where it asked for the gradient.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -16,11 +16,16 @@ from nnlab.core.objective import Oracle
 
 
 class Optimizer(Protocol):
-    """A rule that turns gradients into updates of theta."""
+    """A rule that turns answers of the oracle into updates of theta."""
+
+    full_batch: ClassVar[bool]
+    """Does it need every example in each batch, and the gradient as it is?"""
+    gradient_free: ClassVar[bool]
+    """Does it ask for values alone?"""
 
     @property
     def lr(self) -> Hyper:
-        """The learning rate before the schedule."""
+        """The learning rate before the schedule: what the schedule scales."""
 
     def init(self, theta: Array) -> State:
         """The state before the first step."""
@@ -29,8 +34,15 @@ class Optimizer(Protocol):
         """Update theta and state in place; return the objective's value."""
 
 
+class GradientStep:
+    """An optimizer that asks for a gradient, of any batch, once a step."""
+
+    full_batch: ClassVar[bool] = False
+    gradient_free: ClassVar[bool] = False
+
+
 @dataclass(frozen=True)
-class SGD:
+class SGD(GradientStep):
     """theta -= lr * g, stochastic gradient descent."""
 
     lr: Hyper = 0.1
@@ -49,7 +61,7 @@ class SGD:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class Momentum(GradientStep):
     """v = momentum * v - lr * g; theta += v.
 
     Polyak 1964, "Some methods of speeding up the convergence of iteration methods". The learning
@@ -97,54 +109,4 @@ class NAG(Momentum):
         grad *= as_coefficient(self.lr * scale, theta)
         velocity -= grad
         theta -= grad
-        return value
-
-
-@dataclass(frozen=True)
-class Adam:
-    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-    theta -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
-
-    Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1, with its
-    defaults. Epsilon is outside the root and is not bias-corrected.
-    """
-
-    lr: Hyper = 0.001
-    beta1: Hyper = 0.9
-    beta2: Hyper = 0.999
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        law("lr > 0", np.greater(self.lr, 0), lr=self.lr)
-        for beta in ("beta1", "beta2"):
-            value = getattr(self, beta)
-            holds = np.greater_equal(value, 0) & np.less(value, 1)
-            law(f"0 <= {beta} < 1", holds, **{beta: value})
-        law("epsilon > 0", self.epsilon > 0, epsilon=self.epsilon)
-
-    def init(self, theta: Array) -> State:
-        return {
-            "mean": np.zeros_like(theta),
-            "square": np.zeros_like(theta),
-            "t": np.zeros((), np.int64),
-        }
-
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
-        mean, square, scratch = state["mean"], state["square"], oracle.scratch("adam", theta)
-        state["t"] += 1
-        t = int(state["t"])
-        value, grad = oracle(theta)
-        square *= as_coefficient(self.beta2, theta)
-        np.multiply(grad, grad, out=scratch)
-        scratch *= as_coefficient(1 - self.beta2, theta)
-        square += scratch
-        mean *= as_coefficient(self.beta1, theta)
-        grad *= as_coefficient(1 - self.beta1, theta)
-        mean += grad
-        np.sqrt(square, out=scratch)
-        scratch *= as_coefficient((1 - self.beta2**t) ** -0.5, theta)
-        scratch += self.epsilon
-        np.divide(mean, scratch, out=scratch)
-        scratch *= as_coefficient(self.lr * scale / (1 - self.beta1**t), theta)
-        theta -= scratch
         return value

@@ -1,6 +1,7 @@
 """Penalties on the size of the weights, added to the loss. Biases are never penalised.
 
-Shapes: theta `(..., P)`; the value has theta's leading axes; lambda may be `(K, 1)`.
+A penalty is a sum over the weights, one by one. Shapes: theta `(..., P)`; the value has theta's
+leading axes; lambda may be `(K, 1)`.
 """
 
 from dataclasses import dataclass
@@ -16,15 +17,15 @@ from nnlab.core.layout import Layout
 class Penalty(Protocol):
     """A function of the weights."""
 
-    def add(self, theta: Array, layout: Layout, grad: Array, work: Workspace) -> Hyper:
-        """Add the penalty's gradient to `grad`; return its value."""
+    def add(self, theta: Array, layout: Layout, grad: Array | None, work: Workspace) -> Hyper:
+        """Add the penalty's gradient to `grad`, if there is one; return its value."""
 
 
 @dataclass(frozen=True)
 class NoPenalty:
     """0."""
 
-    def add(self, theta: Array, layout: Layout, grad: Array, work: Workspace) -> Hyper:
+    def add(self, theta: Array, layout: Layout, grad: Array | None, work: Workspace) -> Hyper:
         return 0.0
 
 
@@ -37,13 +38,15 @@ class L2:
     def __post_init__(self) -> None:
         law("l2 >= 0", np.greater_equal(self.l2, 0), l2=self.l2)
 
-    def add(self, theta: Array, layout: Layout, grad: Array, work: Workspace) -> Hyper:
+    def add(self, theta: Array, layout: Layout, grad: Array | None, work: Workspace) -> Hyper:
         squares: Hyper = 0.0
         slope = as_coefficient(2 * self.l2, theta)
         for weights in layout.weights:
-            w, dw = theta[..., weights], grad[..., weights]
+            w = theta[..., weights]
             squares = squares + np.vecdot(w, w)
-            dw += np.multiply(w, slope, out=work.get("penalty", w.shape, w.dtype))
+            if grad is not None:
+                dw = grad[..., weights]
+                dw += np.multiply(w, slope, out=work.get("penalty", w.shape, w.dtype))
         return per_model(as_coefficient(self.l2, theta)) * squares
 
 
@@ -56,16 +59,18 @@ class L1:
     def __post_init__(self) -> None:
         law("l1 >= 0", np.greater_equal(self.l1, 0), l1=self.l1)
 
-    def add(self, theta: Array, layout: Layout, grad: Array, work: Workspace) -> Hyper:
+    def add(self, theta: Array, layout: Layout, grad: Array | None, work: Workspace) -> Hyper:
         absolutes: Hyper = 0.0
         slope = as_coefficient(self.l1, theta)
         for weights in layout.weights:
-            w, dw = theta[..., weights], grad[..., weights]
+            w = theta[..., weights]
             scratch = work.get("penalty", w.shape, w.dtype)
             absolutes = absolutes + np.abs(w, out=scratch).sum(axis=-1)
-            np.sign(w, out=scratch)
-            scratch *= slope
-            dw += scratch
+            if grad is not None:
+                dw = grad[..., weights]
+                np.sign(w, out=scratch)
+                scratch *= slope
+                dw += scratch
         return per_model(as_coefficient(self.l1, theta)) * absolutes
 
 
@@ -83,7 +88,7 @@ class Elastic:
         law("l1 >= 0", np.greater_equal(self.l1, 0), l1=self.l1)
         law("l2 >= 0", np.greater_equal(self.l2, 0), l2=self.l2)
 
-    def add(self, theta: Array, layout: Layout, grad: Array, work: Workspace) -> Hyper:
+    def add(self, theta: Array, layout: Layout, grad: Array | None, work: Workspace) -> Hyper:
         return L1(self.l1).add(theta, layout, grad, work) + L2(self.l2).add(
             theta, layout, grad, work
         )

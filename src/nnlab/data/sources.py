@@ -4,6 +4,7 @@ Their files are read directly, for `import sklearn` takes longer than a whole tr
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from nnlab.core.arrays import Array
 from nnlab.core.laws import law, one_of
-from nnlab.data.dataset import Dataset, Part, Splits, divide
+from nnlab.data.dataset import Dataset, Part, Splits
 from nnlab.data.scaling import SCALINGS, Scaler
+from nnlab.data.validation import Holdout, Validation
 
 
 @dataclass(frozen=True)
@@ -21,31 +23,29 @@ class Source:
 
     scale: str = "standard"
     """none, unit (all features to [0, 1] together) or standard (mean 0, deviation 1 each)."""
-    validation: float = 0.15
     test: float = 0.15
     split_seed: int = 0
 
     def __post_init__(self) -> None:
         one_of(SCALINGS, scale=self.scale)
-        law("0 < validation < 1", 0 < self.validation < 1, validation=self.validation)
         law("0 < test < 1", 0 < self.test < 1, test=self.test)
-        law("validation + test < 1", self.validation + self.test < 1, test=self.test)
         law("split_seed >= 0", self.split_seed >= 0, split_seed=self.split_seed)
 
     def load(self) -> Dataset:
         """The whole data set, as it is published."""
         raise NotImplementedError
 
-    def split(self) -> Splits:
+    def split(self, validation: Validation = Holdout()) -> Splits:
         """The data set divided, and scaled by what the training part alone tells."""
         dataset = self.load()
-        division = divide(dataset, self.validation, self.test, self.split_seed)
+        division = validation.divide(dataset, self.test, self.split_seed)
         scale_x = SCALINGS[self.scale](dataset.x[division.train])
         scale_y = self.target_scaler(dataset.y[division.train])
-        train, validation, test = (
-            Part(scale_x(dataset.x[rows]), scale_y(dataset.y[rows])) for rows in division
+        train, held_out, test = (
+            Part(scale_x(dataset.x[rows]), scale_y(dataset.y[rows]), _chosen(dataset.weights, rows))
+            for rows in division
         )
-        return Splits(train, validation, test, dataset.classes, dataset.fingerprint)
+        return Splits(train, held_out, test, dataset.classes, dataset.fingerprint)
 
     def target_scaler(self, train: Array) -> Scaler:
         """How targets are scaled: labels are not."""
@@ -96,10 +96,17 @@ class Diabetes(Source):
         return SCALINGS["standard" if self.standardize_target else "none"](train)
 
 
+def _chosen(weights: Array | None, rows: Array) -> Array | None:
+    return None if weights is None else weights[rows]
+
+
+@cache
 def _read(file: str, delimiter: str | None = None, skiprows: int = 0) -> Array:
     """A table of numbers from scikit-learn's folder, found without importing it."""
     spec = find_spec("sklearn")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"{file} comes with scikit-learn, which is not installed")
     path = Path(spec.submodule_search_locations[0], "datasets", "data", file)
-    return np.loadtxt(path, delimiter=delimiter, skiprows=skiprows)
+    table = np.loadtxt(path, delimiter=delimiter, skiprows=skiprows)
+    table.flags.writeable = False  # every fold reads the same one
+    return table

@@ -5,13 +5,14 @@ A component's schema is its dataclass: its fields, their types, and its own laws
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from nnlab.core.laws import LawError
+from nnlab.data.validation import KFold
 from nnlab.errors import UserError
 from nnlab.names import nearest
 from nnlab.runs.destination import Tracking
@@ -22,16 +23,37 @@ from nnlab.training.experiment import Experiment
 from nnlab.training.trainer import Training
 
 _EXPERIMENT_GROUPS = (
+    "data",
+    "validation",
     "model",
+    "initialiser",
     "loss",
+    "label_smoothing",
+    "weighting",
     "penalty",
     "optimizer",
+    "gradient",
+    "clipping",
     "schedule",
-    "data",
+    "warmup",
     "averaging",
 )
-_EXPERIMENT_FIELDS = {"seed": int, "batch_size": int, "dtype": str, "evaluate_every": str}
-KEYS = (*_EXPERIMENT_GROUPS, "stopping", *_EXPERIMENT_FIELDS, "tracking", "runtime", "store")
+_EXPERIMENT_FIELDS = {
+    "seed": int,
+    "seeds": int,
+    "batch_size": int,
+    "dtype": str,
+    "evaluate_every": str,
+}
+KEYS = (
+    *_EXPERIMENT_GROUPS,
+    "stopping",
+    *_EXPERIMENT_FIELDS,
+    "tracking",
+    "runtime",
+    "preflight",
+    "store",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,8 @@ class RunConfig:
     experiment: Experiment
     tracking: Tracking
     runtime: Runtime
+    preflight: bool
+    """Is the experiment checked before it is trained?"""
     store: Path
     plain: Config
     """The same as plain data."""
@@ -66,6 +90,7 @@ def parse(config: Config) -> RunConfig:
         experiment,
         build("tracking", config["tracking"]),
         build("runtime", config["runtime"]),
+        checked(config["preflight"], bool, "preflight"),
         Path(store),
         config,
     )
@@ -80,6 +105,23 @@ def prepare(config: RunConfig, until: int | None = None) -> Training:
         names = {key: config.plain[key]["name"] for key in ("loss", "data")}
         chosen = ", ".join(f"{key}={name}" for key, name in names.items())
         raise UserError(f"{error} ({chosen if error.field in names else error.field})") from error
+
+
+def members(config: RunConfig) -> list[RunConfig]:
+    """The configs of its trainings: one for each seed, and within a seed one for each fold."""
+    experiment, plain = config.experiment, config.plain
+    divided = (
+        [{"name": "fold", **asdict(fold)} for fold in experiment.validation.members()]
+        if isinstance(experiment.validation, KFold)
+        else [plain["validation"]]
+    )
+    if experiment.seeds == len(divided) == 1:
+        return [config]
+    return [
+        parse({**plain, "seeds": 1, "seed": seed, "validation": validation})
+        for seed in range(experiment.seed, experiment.seed + experiment.seeds)
+        for validation in divided
+    ]
 
 
 def build(group: str, config: Any, at: str = "") -> Any:

@@ -7,6 +7,7 @@
   journal.jsonl       every report, and how the run ended
   weights.npz         final weights, raw and averaged
   traceback.txt       where the run raised
+  preflight.txt       the card of `preflight=true`
   curves.png          the learning curves, drawn by the tracking process
 """
 
@@ -50,7 +51,8 @@ class Run:
         parent: str | None = None,
         environment: Environment | None = None,
     ) -> None:
-        """`kind` is train, study, trial or reproduction; `parent` the id of a study's run."""
+        """`kind` is train, study, trial, reproduction or member (one of several trainings);
+        `parent` the id of the run that it is nested in."""
         self.id = secrets.token_hex(6)
         self.name = f"{name}-{self.id[:4]}"
         self.path = new_directory(store / "runs" / self.id)
@@ -118,11 +120,12 @@ class Run:
 
     def keep_weights(self, training: Training, state: TrainingState) -> dict[str, str]:
         """Save the weights and tag the run with their hashes, which are returned."""
-        averaged = training.averaged(state)
-        weights.save(self.path / "weights.npz", training.network.layout, state.theta, averaged)
+        network, raw = training.network, (state.theta, state.buffers)
+        averaged = training.averaged(state), training.averaged_buffers(state)
+        weights.save(self.path / "weights.npz", network, raw, averaged)
         hashes = {
-            "nnlab.weights_sha256": weights.digest(state.theta),
-            "nnlab.averaged_sha256": weights.digest(averaged),
+            "nnlab.weights_sha256": weights.digest(*raw),
+            "nnlab.averaged_sha256": weights.digest(*averaged),
             "nnlab.data_sha256": training.splits.fingerprint,
         }
         self.tag(hashes)
@@ -131,6 +134,11 @@ class Run:
     def tag(self, tags: Mapping[str, str]) -> None:
         """Add tags."""
         self.journal.append("tags", tags=dict(tags))
+
+    @property
+    def ended(self) -> bool:
+        """Is it known how the run ended?"""
+        return self._ended is not None
 
     def end(self, status: str, rule: str, reason: str) -> None:
         """Say how the run ended; it is written when the context is left."""

@@ -6,17 +6,28 @@ from pathlib import Path
 import numpy as np
 
 from nnlab.core.arrays import Array
-from nnlab.core.layout import Layout
+from nnlab.core.model import Network
+
+Weights = tuple[Array, Array]
+"""theta `(P,)` and the running statistics `(B,)`."""
 
 
-def save(path: Path, layout: Layout, theta: Array, averaged: Array) -> None:
+def save(path: Path, network: Network, raw: Weights, averaged: Weights) -> None:
     """Write the raw arrays, and the averaged ones as `averaged/NAME`, to an `.npz` file."""
-    arrays = layout.views(theta)
-    arrays |= {f"averaged/{name}": array for name, array in layout.views(averaged).items()}
+    arrays = {
+        prefix + name: array
+        for prefix, (theta, buffers) in (("", raw), ("averaged/", averaged))
+        for layout, vector in ((network.layout, theta), (network.buffers, buffers))
+        for name, array in layout.views(vector).items()
+    }
     with path.open("xb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def digest(theta: Array) -> str:
-    """SHA-256 of theta's dtype and bytes."""
-    return sha256(theta.dtype.str.encode() + np.ascontiguousarray(theta).tobytes()).hexdigest()
+def digest(*vectors: Array) -> str:
+    """SHA-256 of the vectors' dtypes and bytes; empty ones do not count."""
+    hashed = sha256()
+    for vector in vectors:
+        if vector.size:
+            hashed.update(vector.dtype.str.encode() + np.ascontiguousarray(vector).tobytes())
+    return hashed.hexdigest()

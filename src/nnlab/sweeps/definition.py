@@ -11,7 +11,8 @@ from nnlab.errors import UserError
 from nnlab.names import nearest
 from nnlab.runs.compose import compose, folders
 from nnlab.runs.config import KEYS as EXPERIMENT_KEYS
-from nnlab.runs.config import RunConfig, checked, parse, prepare
+from nnlab.runs.config import RunConfig, checked, parse
+from nnlab.runs.execution import Execution
 from nnlab.runs.plain import Config, load
 from nnlab.runs.registry import GROUPS
 from nnlab.sweeps.space import Choices, Space, parse_space, with_values
@@ -161,7 +162,7 @@ class Candidates:
         """The experiment with these values, whose parts fit and whose reports have the metric."""
         checked = parse(self.config(values))
         try:
-            one_of(prepare(checked).metric_names, metric=self.definition.metric)
+            one_of(Execution(checked).metric_names, metric=self.definition.metric)
         except LawError as error:
             raise UserError(f"{error} (of the sweep)") from error
         return checked

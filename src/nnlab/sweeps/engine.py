@@ -82,7 +82,7 @@ class LocalEngine:
                     if isinstance(message, Outcome):
                         outcome = message
                     elif isinstance(message, Started):
-                        run = message.run
+                        run = run if message.nested else message.run
                         hear(message)
                     else:
                         ours.send(hear(message) and not self._closing)

@@ -26,12 +26,26 @@ class Trial:
     values: Mapping[str, Any]
     state: str = "RUNNING"
     run: str | None = None
+    nested: list[str] = field(default_factory=list)
+    """Its runs of seeds and folds."""
     value: float | None = None
     evaluations: int = 0
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+
+    @property
+    def runs(self) -> list[str]:
+        """Every run it has, its own first."""
+        return [self.run, *self.nested] if self.run else []
+
+    def started(self, message: Started) -> None:
+        """Take in that a run of it has started."""
+        if message.nested:
+            self.nested.append(message.run)
+        else:
+            self.run = message.run
 
 
 @dataclass(frozen=True)
@@ -77,8 +91,10 @@ class Sweep:
         """All trials, with what they said after nobody listened any more."""
         while not self._heard.empty():
             heard = self._heard.get()
-            if not isinstance(heard.message, Report):
-                trial = self.trials[heard.number]
+            trial = self.trials[heard.number]
+            if isinstance(heard.message, Started):
+                trial.started(heard.message)
+            elif isinstance(heard.message, Outcome):
                 trial.run = trial.run or heard.message.run
         return self.trials
 
@@ -96,7 +112,7 @@ class Sweep:
             if isinstance(heard.message, Outcome):
                 self._end(trial, heard.message, study)
             elif isinstance(heard.message, Started):
-                trial.run = heard.message.run
+                trial.started(heard.message)
             else:
                 assert heard.answer is not None
                 heard.answer.set_result(self._may_go_on(trial, heard.message))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
-from nnlab.runs.config import parse, prepare
+from nnlab.runs.config import parse
 from nnlab.runs.environment import Environment
+from nnlab.runs.execution import Execution
 from nnlab.runs.plain import Config
 from nnlab.runs.run import Run
 from nnlab.training.report import Report
@@ -29,9 +30,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Started:
-    """The trial has a run directory of this id."""
+    """The trial has a run directory of this id; a nested one is that of a seed or a fold."""
 
     run: str
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ def run_trial(job: Job, channel: Connection) -> None:
     run_id = None
     try:
         checked = parse(job.config)
-        training = prepare(checked)
-        state = training.start()
+        execution = Execution(checked)
         tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
         last: Report | None = None
         pruned = False
@@ -66,14 +67,22 @@ def run_trial(job: Job, channel: Connection) -> None:
         ) as run:
             run_id = run.id
             channel.send(Started(run.id))
-            for last in run.record(training.run(state)):
-                channel.send(last)
-                pruned = not channel.recv() and last.stop is None
-                if pruned:
-                    reason = f"worse than its peers at step {last.step}"
-                    run.end("FINISHED", "pruned", reason)
-                    break
-            run.keep_weights(training, state)
+
+            def started(nested: Run) -> None:
+                channel.send(Started(nested.id, nested=True))
+
+            if checked.preflight:
+                execution.preflight(run)
+            with execution.recorded(run, started) as reports:
+                for last in reports:
+                    channel.send(last)
+                    pruned = not channel.recv() and last.stop is None
+                    if pruned:
+                        ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
+                        run.end(*ended)
+                        execution.end(*ended)
+                        break
+                execution.keep_weights(run)
             outcome = _outcome(last, run.id, pruned)
             run.tag({"nnlab.trial_state": outcome.state})
         channel.send(outcome)

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 
 from nnlab.core.averaging import Averaging
+from nnlab.core.clipping import Clipping, NoClipping
 from nnlab.core.durations import Duration
+from nnlab.core.initialisers import He, Initialiser
 from nnlab.core.laws import law, one_of
 from nnlab.core.losses import Loss
 from nnlab.core.model import Model
+from nnlab.core.objective import Analytic, Gradient
 from nnlab.core.optimizers import Optimizer
 from nnlab.core.penalties import Penalty
 from nnlab.core.schedules import Schedule
+from nnlab.core.smoothing import NoSmoothing, Smoothing
+from nnlab.core.warmup import NoWarmup, Warmup
+from nnlab.core.weighting import NoWeighting, Weighting
 from nnlab.data.sources import Source
+from nnlab.data.validation import Holdout, Validation
 from nnlab.training.stopping import Rule
 
 
@@ -26,13 +33,23 @@ class Experiment:
     data: Source
     averaging: Averaging
     stopping: tuple[Rule, ...]
+    initialiser: Initialiser = He()
+    label_smoothing: Smoothing = NoSmoothing()
+    weighting: Weighting = NoWeighting()
+    gradient: Gradient = Analytic()
+    clipping: Clipping = NoClipping()
+    warmup: Warmup = NoWarmup()
+    validation: Validation = Holdout()
     seed: int = 0
     batch_size: int = 32
     dtype: str = "float32"
     evaluate_every: str = "1 epoch"
+    seeds: int = 1
+    """Repetitions with the seeds `seed`, `seed` + 1, ..."""
 
     def __post_init__(self) -> None:
         law("seed >= 0", self.seed >= 0, seed=self.seed)
+        law("seeds >= 1", self.seeds >= 1, seeds=self.seeds)
         law("batch_size >= 1", self.batch_size >= 1, batch_size=self.batch_size)
         one_of(("float32", "float64"), dtype=self.dtype)
         Duration.parse(self.evaluate_every, "evaluate_every")

@@ -34,12 +34,14 @@ class Evaluator:
         """The score's name."""
         return "r2" if self.labels is None else "accuracy"
 
-    def __call__(self, theta: Array) -> dict[str, float]:
-        """{"loss": ..., "accuracy" or "r2": ...} at theta `(P,)`."""
+    def __call__(self, theta: Array, buffers: Array | None = None) -> dict[str, float]:
+        """{"loss": ..., "accuracy" or "r2": ...} at theta `(P,)`, with running statistics
+        `buffers` `(B,)` where the network has any."""
         loss = right = 0.0
+        mode = self.network.mode(buffers)
         for rows in self._chunks():
             x, y = self.encoded.x[rows], self.encoded.y[rows]
-            z = self.network.forward(theta, x, self.work)[-1]
+            z = self.network.forward(theta, x, self.work, mode)[-1]
             loss += float(self.loss(z, y, self.work)[0]) * len(x)
             if self.labels is None:
                 right += float(np.square(z - y, dtype=np.float64).sum())

@@ -6,8 +6,7 @@ A rule's memory is plain arrays, so that it can be saved with the rest of a trai
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
-
+from nnlab.core import plateau
 from nnlab.core.arrays import State
 from nnlab.core.laws import law, one_of
 from nnlab.training.report import Report
@@ -118,19 +117,14 @@ class Patience:
 
     def __post_init__(self) -> None:
         law("evaluations >= 1", self.evaluations >= 1, evaluations=self.evaluations)
-        one_of(("minimize", "maximize"), direction=self.direction)
+        one_of(plateau.DIRECTIONS, direction=self.direction)
         law("min_delta >= 0", self.min_delta >= 0, min_delta=self.min_delta)
 
     def init(self) -> State:
-        return {"best": np.full((), np.inf), "waited": np.zeros((), np.int64)}
+        return plateau.init()
 
     def check(self, report: Report, memory: State) -> str | None:
         got = report.metrics[self.metric]
-        cost = got if self.direction == "minimize" else -got
-        if cost < memory["best"] - self.min_delta:
-            memory["best"][...], memory["waited"][...] = cost, 0
-            return None
-        memory["waited"] += 1
-        if memory["waited"] < self.evaluations:
+        if plateau.waited(got, self.direction, self.min_delta, memory) < self.evaluations:
             return None
         return f"{self.metric} has not improved for {self.evaluations} evaluations"

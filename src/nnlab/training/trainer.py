@@ -9,17 +9,20 @@ import numpy as np
 
 from nnlab.core.arrays import Array, State, Workspace
 from nnlab.core.durations import Duration
-from nnlab.core.laws import LawError, one_of
+from nnlab.core.laws import one_of
 from nnlab.core.objective import Batch, NetworkObjective, Oracle
 from nnlab.data.batches import BatchOrder
-from nnlab.data.dataset import Part, Splits
+from nnlab.training.compatibility import check_averaging, check_gradients, check_targets
+from nnlab.training.examples import evaluators, training_batch
 from nnlab.training.experiment import Experiment
-from nnlab.training.metrics import Evaluator
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
 
-WEIGHTS = 0
-"""The random stream that draws the initial weights."""
+WEIGHTS, DROPOUT, SEARCH = 0, 2, 3
+"""The random streams of initial weights, dropout's masks and gradient-free steps.
+
+Stream 1 is the order of batches. What is drawn at a step is a function of (seed, stream, step).
+"""
 
 
 @dataclass
@@ -27,8 +30,12 @@ class TrainingState:
     """All that changes during a training, as plain arrays: saved and restored, it goes on."""
 
     theta: Array
+    buffers: Array
+    """Running statistics of batch normalisation `(B,)`, mostly empty."""
     optimizer: State
     averaging: State
+    averaging_buffers: State
+    schedule: State
     rules: list[State]
     step: int = 0
 
@@ -48,47 +55,42 @@ class Training:
         """`until` ends the training after that step, and lets no rule about time end it before:
         so a run that time, a pruner or a kill ended is trained again."""
         self.experiment = experiment
-        self.splits = experiment.data.split()
+        self.splits = experiment.data.split(experiment.validation)
         self.until = until
         self.rules = [
             rule
             for rule in experiment.stopping
             if until is None or not isinstance(rule, TimeBudget)
         ]
-        classes = len(self.splits.classes)
-        if not classes and not experiment.loss.regression:
-            raise LawError(
-                "the loss needs class labels, but the data have regression targets; "
-                "choose loss=mse or other data",
-                "loss",
-            )
-        y = self.splits.train.y
+        classes, y = len(self.splits.classes), self.splits.train.y
+        check_targets(experiment, classes)
+        check_gradients(experiment, len(y))
+        self.loss = experiment.label_smoothing.of(experiment.loss)
         self.network = experiment.model.build(
             self.splits.train.x.shape[1],
-            experiment.loss.outputs(classes) if classes else y.shape[1],
+            self.loss.outputs(classes) if classes else y.shape[1],
         )
-        self.evaluators = {
-            name: self._evaluator(part, self.splits)
-            for name, part in zip(Splits._fields[:3], self.splits[:3], strict=True)
-        }
-        self.batch = self.evaluators["train"].encoded
+        self.evaluators = evaluators(experiment, self.network, self.splits)
+        self.batch = training_batch(experiment, self.loss, self.splits, self.evaluators["train"])
         self.order = BatchOrder(experiment.seed, len(y), experiment.batch_size)
         self.total = self._total_steps()
         per_epoch = self.order.steps_per_epoch
         every = Duration.parse(experiment.evaluate_every, "evaluate_every")
         self.evaluate_every = every.steps(per_epoch, self.total)
-        self.scale = experiment.schedule.start(per_epoch, self.total)
+        self.scale = experiment.warmup.before(experiment.schedule, per_epoch, self.total)
+        self.average_from, self.average_every = experiment.averaging.when(per_epoch, self.total)
+        check_averaging(self.average_from + self.average_every, self.total)
         self.deadline = min(
             (rule.seconds for rule in self.rules if isinstance(rule, TimeBudget)), default=math.inf
         )
-        for rule in self.rules:
-            metric = getattr(rule, "metric", None)
+        for component in (*self.rules, experiment.schedule):
+            metric = getattr(component, "metric", None)
             if metric is not None:
                 one_of(self.metric_names, metric=metric)
         work = Workspace()
-        objective = NetworkObjective(self.network, experiment.loss, experiment.penalty)
-        self._oracle = Oracle(objective, work)
-        self._watched = WatchedOracle(objective, work)
+        objective = NetworkObjective(self.network, self.loss, experiment.penalty)
+        how = (objective, work, experiment.clipping, experiment.gradient)
+        self.oracle, self._watched = Oracle(*how), WatchedOracle(*how)
 
     @property
     def metric_names(self) -> list[str]:
@@ -111,17 +113,25 @@ class Training:
         """The state before the first step."""
         experiment = self.experiment
         rng = np.random.default_rng([experiment.seed, WEIGHTS])
-        theta = self.network.initial(rng, experiment.dtype)
+        theta = self.network.initial(experiment.initialiser, rng, experiment.dtype)
+        buffers = self.network.initial_buffers(experiment.dtype)
         return TrainingState(
             theta,
+            buffers,
             experiment.optimizer.init(theta),
             experiment.averaging.init(theta),
+            experiment.averaging.init(buffers),
+            experiment.schedule.init(),
             [rule.init() for rule in self.rules],
         )
 
     def averaged(self, state: TrainingState) -> Array:
         """The averaged weights; the raw ones where nothing is averaged."""
         return self.experiment.averaging.value(state.theta, state.averaging)
+
+    def averaged_buffers(self, state: TrainingState) -> Array:
+        """The running statistics that go with the averaged weights: their own average."""
+        return self.experiment.averaging.value(state.buffers, state.averaging_buffers)
 
     def run(self, state: TrainingState) -> Iterator[Report]:
         """Train from `state` on, which is updated in place, until a report carries a stop."""
@@ -135,7 +145,7 @@ class Training:
             due = state.step + self.evaluate_every - state.step % self.evaluate_every
             due = min(due, self.total or due, self.until or due)
             seen: dict[str, float] = {}
-            finite = self._advance(state, self._oracle, due - 1, began + self.deadline)
+            finite = self.advance(state, self.oracle, due - 1, began + self.deadline)
             if finite:
                 finite = self._watched_step(state, seen)
             report = self._report(state, seen, began, finite)
@@ -147,35 +157,53 @@ class Training:
         """One step; what can only be seen while it happens is put into `seen`."""
         before = self._watched.scratch("before", state.theta)
         before[...] = state.theta
-        seen["lr"] = float(self.experiment.optimizer.lr * self.scale(state.step))
-        finite = self._advance(state, self._watched, state.step + 1, math.inf)
-        seen["norm/gradient"] = self._watched.norm
+        held = self.experiment.schedule.held(state.schedule)
+        seen["lr"] = float(self.experiment.optimizer.lr * (self.scale(state.step) * held))
+        self._watched.norm = math.nan
+        finite = self.advance(state, self._watched, state.step + 1, math.inf)
+        if not self.experiment.optimizer.gradient_free:
+            seen["norm/gradient"] = self._watched.norm
         seen["norm/theta"] = norm(state.theta)
         seen["norm/update"] = norm(np.subtract(state.theta, before, out=before))
         return finite
 
-    def _advance(self, state: TrainingState, oracle: Oracle, upto: int, deadline: float) -> bool:
-        """Step until `upto` or the deadline; False as soon as the objective is not finite."""
+    def advance(self, state: TrainingState, oracle: Oracle, upto: int, deadline: float) -> bool:
+        """Step from `state` on until step `upto` or the deadline, asking `oracle`; False as soon as
+        the objective is not finite."""
         experiment, work = self.experiment, oracle.work
-        optimizer, averaging = experiment.optimizer, experiment.averaging
+        optimizer, averaging, buffers = experiment.optimizer, experiment.averaging, state.buffers
+        held = experiment.schedule.held(state.schedule)
         with np.errstate(all="ignore"):
             while state.step < upto:
-                oracle.batch = self._gather(self.order.rows(state.step), work)
-                value = optimizer.step(state.theta, state.optimizer, oracle, self.scale(state.step))
-                averaging.update(state.theta, state.averaging, work)
+                oracle.batch = self._gather(state, work)
+                oracle.seed = (experiment.seed, SEARCH, state.step)
+                scale = self.scale(state.step) * held
+                value = optimizer.step(state.theta, state.optimizer, oracle, scale)
                 state.step += 1
+                late = state.step - self.average_from
+                if late > 0 and late % self.average_every == 0:
+                    averaging.update(state.theta, state.averaging, work)
+                    if buffers.size:
+                        averaging.update(buffers, state.averaging_buffers, work)
                 if not math.isfinite(value):
                     return False
                 if perf_counter() >= deadline:
                     break
         return True
 
-    def _gather(self, rows: Array, work: Workspace) -> Batch:
-        x, y = self.batch
+    def _gather(self, state: TrainingState, work: Workspace) -> Batch:
+        """The batch of the step that comes next."""
+        rows = self.order.rows(state.step)
         m = len(rows)
+        x, y, weights = self.batch[:3]
         return Batch(
-            np.take(x, rows, axis=0, out=work.get("x", (m, *x.shape[1:]), x.dtype), mode="clip"),
-            np.take(y, rows, axis=0, out=work.get("t", (m, *y.shape[1:]), y.dtype), mode="clip"),
+            x.take(rows, 0, work.get("x", (m, *x.shape[1:]), x.dtype), "clip"),
+            y.take(rows, 0, work.get("t", (m, *y.shape[1:]), y.dtype), "clip"),
+            None
+            if weights is None
+            else weights.take(rows, 0, work.get("weights", (m,), weights.dtype), "clip"),
+            (self.experiment.seed, DROPOUT, state.step),
+            state.buffers,
         )
 
     def _report(
@@ -200,16 +228,19 @@ class Training:
         return Report(report.step, report.epoch, tested, report.seconds, stop)
 
     def _measure(self, state: TrainingState, parts: tuple[str, ...]) -> dict[str, float]:
-        weights = dict(zip(self._suffixes, (state.theta, self.averaged(state)), strict=False))
+        averaged = (self.averaged(state), self.averaged_buffers(state))
+        weights = dict(zip(self._suffixes, ((state.theta, state.buffers), averaged), strict=False))
         with np.errstate(all="ignore"):
             return {
                 f"{part}/{metric}{suffix}": value
                 for part in parts
-                for suffix, theta in weights.items()
-                for metric, value in self.evaluators[part](theta).items()
+                for suffix, (theta, buffers) in weights.items()
+                for metric, value in self.evaluators[part](theta, buffers).items()
             }
 
     def _check(self, report: Report, state: TrainingState) -> Stop | None:
+        if report.step:
+            self.experiment.schedule.hear(report.metrics, state.schedule)
         stops = [
             Stop(rule.name, reason)
             for rule, memory in zip(self.rules, state.rules, strict=True)
@@ -225,24 +256,14 @@ class Training:
         bounds += [rule.steps for rule in self.rules if isinstance(rule, MaxSteps)]
         return min(bounds, default=None)
 
-    def _evaluator(self, part: Part, splits: Splits) -> Evaluator:
-        loss, dtype = self.experiment.loss, self.experiment.dtype
-        classes = len(splits.classes)
-        y = loss.encode(part.y, classes, dtype) if classes else part.y.astype(dtype)
-        return Evaluator(
-            self.network, loss, Batch(part.x.astype(dtype), y), part.y if classes else None
-        )
-
 
 class WatchedOracle(Oracle):
-    """An oracle that remembers the norm of the gradient it gave."""
+    """An oracle that remembers the norm of the last gradient, before it was clipped."""
 
     norm = math.nan
 
-    def __call__(self, theta: Array) -> tuple[Array, Array]:
-        value, grad = super().__call__(theta)
+    def look(self, grad: Array) -> None:
         self.norm = norm(grad)
-        return value, grad
 
 
 def norm(vector: Array) -> float:

@@ -1,0 +1,62 @@
+"""Laws between the parts of an experiment: what does not go together, or would do nothing."""
+
+from nnlab.core.clipping import NoClipping
+from nnlab.core.gradients import Numerical
+from nnlab.core.laws import LawError
+from nnlab.core.objective import Analytic
+from nnlab.core.smoothing import NoSmoothing
+from nnlab.training.experiment import Experiment
+
+ALWAYS_ENOUGH = 10**9
+
+
+def check_targets(experiment: Experiment, classes: int) -> None:
+    """Raise `LawError` where a part needs class labels and there are none."""
+    if classes:
+        return
+    if not experiment.loss.regression:
+        raise LawError(
+            "the loss needs class labels, but the data have regression targets; "
+            "choose loss=mse or other data",
+            "loss",
+        )
+    if not isinstance(experiment.label_smoothing, NoSmoothing):
+        raise LawError(
+            "label smoothing needs class labels, but the data have regression targets; "
+            "choose label_smoothing=none or other data",
+            "label_smoothing",
+        )
+
+
+def check_gradients(experiment: Experiment, examples: int) -> None:
+    """Raise `LawError` where the optimizer does not get the gradients it needs, or would not
+    use what is done to them."""
+    optimizer = experiment.optimizer
+    if optimizer.full_batch and experiment.batch_size < examples:
+        raise LawError(
+            f"the optimizer needs all {examples} training examples in each batch, but got "
+            f"batch_size={experiment.batch_size}; batch_size={ALWAYS_ENOUGH} always is enough",
+            "batch_size",
+        )
+    clipped = not isinstance(experiment.clipping, NoClipping)
+    if clipped and (optimizer.full_batch or optimizer.gradient_free):
+        why = "uses no gradient" if optimizer.gradient_free else "needs the gradient as it is"
+        raise LawError(f"the optimizer {why}; choose clipping=none", "clipping")
+    if optimizer.gradient_free and not isinstance(experiment.gradient, Analytic):
+        raise LawError("the optimizer uses no gradient; choose gradient=analytic", "gradient")
+    if isinstance(experiment.gradient, Numerical) and experiment.dtype != "float64":
+        raise LawError(
+            "differences of values need float64; choose dtype=float64, but got "
+            f"dtype={experiment.dtype}",
+            "gradient",
+        )
+
+
+def check_averaging(first: int, total: int | None) -> None:
+    """Raise `LawError` where the first step that is averaged comes after the last one."""
+    if total is not None and first > total:
+        raise LawError(
+            f"the averaging must begin within the run of {total} steps, but its first update "
+            f"would be at step {first}",
+            "averaging.start",
+        )

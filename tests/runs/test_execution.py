@@ -1,0 +1,207 @@
+"""Executions: one training, or several side by side as nested runs."""
+
+import json
+from itertools import pairwise
+from math import sqrt
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+
+from nnlab.errors import UserError
+from nnlab.runs.config import members, prepare
+from nnlab.runs.execution import Execution
+from nnlab.runs.journal import read
+from nnlab.runs.plain import load
+from nnlab.runs.run import Run
+
+KFOLD = {"validation": {"name": "kfold", "folds": 3}}
+
+
+@pytest.fixture
+def executed(checked, environment):
+    """Run an execution to its end, or until `look` says so: (run, execution, nested, reports)."""
+
+    def run_all(values=None, until=None, look=lambda report: True):
+        config = checked(values)
+        execution, nested, reports = Execution(config, until), [], []
+        with (
+            Run.of(config, "train", environment=environment) as run,
+            execution.recorded(run, nested.append) as stream,
+        ):
+            for report in stream:
+                reports.append(report)
+                if not look(report):
+                    run.end("FINISHED", "pruned", "enough")
+                    execution.end("FINISHED", "pruned", "enough")
+                    break
+            hashes = execution.keep_weights(run)
+        return run, execution, nested, reports, hashes
+
+    return run_all
+
+
+def points(run):
+    """What a run's journal has measured: (step, metrics) of each report."""
+    records = read(run.path / "journal.jsonl")
+    return [(r["step"], r["metrics"]) for r in records if r["type"] == "report"]
+
+
+def last(run):
+    return list(read(run.path / "journal.jsonl"))[-1]
+
+
+def test_one_training_is_no_nested_run(executed, checked):
+    run, execution, nested, reports, hashes = executed()
+    assert nested == [] and len(execution.members) == 1
+    training = prepare(checked())
+    alone = list(training.run(training.start()))
+    assert [dict(report.metrics) for report in reports] == [dict(one.metrics) for one in alone]
+    assert (run.path / "weights.npz").exists()
+    assert set(hashes) == {"nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256"}
+
+
+def test_folds_are_nested_runs_whose_mean_is_reported(executed):
+    run, execution, nested, reports, _ = executed(KFOLD)
+    assert [one.name.rpartition("-")[0] for one in nested] == ["fold-0", "fold-1", "fold-2"]
+    histories = [points(one) for one in nested]
+    for k, report in enumerate(reports):
+        values = [float(history[k][1]["validation/loss"]) for history in histories]
+        assert report.metrics["validation/loss"] == pytest.approx(fmean(values), rel=1e-14)
+        assert report.metrics["se/validation/loss"] == pytest.approx(stdev(values) / sqrt(3))
+    assert [step for step, _ in points(run)] == [report.step for report in reports]
+    assert set(execution.metric_names) <= reports[0].metrics.keys()
+    assert "test/accuracy" in reports[-1].metrics and reports[-1].stop.rule == "max_epochs"
+    for one in nested:
+        start = next(iter(read(one.path / "journal.jsonl")))
+        assert (start["parent"], start["kind"]) == (run.id, "member")
+        assert (one.path / "weights.npz").exists()
+        assert last(one)["status"] == last(run)["status"] == "FINISHED"
+    assert not (run.path / "weights.npz").exists()
+
+
+def test_a_nested_run_s_config_is_that_of_its_training_alone(executed, config):
+    _, _, nested, _, _ = executed({**KFOLD, "seeds": 2, "seed": 5})
+    assert len(nested) == 6
+    from nnlab.runs.config import parse
+
+    one = parse(load(nested[4].path / "config.yaml"))
+    assert one.plain["validation"] == {"name": "fold", "of": 3, "fold": 1}
+    assert (one.plain["seed"], one.plain["seeds"]) == (6, 1)
+    assert members(one) == [one]
+    training = prepare(one)
+    alone = list(training.run(training.start()))
+    for (step, metrics), report in zip(points(nested[4]), alone, strict=True):
+        assert step == report.step
+        assert float(metrics["train/loss"]) == report.metrics["train/loss"]
+
+
+def test_seeds_differ_in_weights_and_order_and_share_the_division(executed):
+    _, execution, nested, reports, _ = executed({"seeds": 3})
+    assert [one.name.rpartition("-")[0] for one in nested] == ["seed-0", "seed-1", "seed-2"]
+    thetas = {member.state.theta.tobytes() for member in execution.members}
+    assert len(thetas) == 3
+    xs = {member.training.splits.train.x.tobytes() for member in execution.members}
+    assert len(xs) == 1
+    assert "ci95/test/accuracy" in reports[-1].metrics
+
+
+def test_running_again_gives_the_same_bits_and_hashes(executed):
+    one, again = (executed({**KFOLD, "seeds": 2}) for _ in range(2))
+    assert points(one[0]) == points(again[0])
+    assert one[4] == again[4]
+    other = executed({**KFOLD, "seeds": 2, "seed": 9})
+    assert other[4]["nnlab.weights_sha256"] != one[4]["nnlab.weights_sha256"]
+
+
+def test_members_that_end_early_wait_for_the_rest(executed):
+    _, execution, nested, reports, _ = executed(
+        {
+            **KFOLD,
+            "stopping": {
+                "patience": {
+                    "evaluations": 1,
+                    "metric": "validation/accuracy",
+                    "direction": "maximize",
+                    "min_delta": 0.0,
+                },
+                "max_epochs": {"epochs": 30},
+            },
+        }
+    )
+    ends = [points(one)[-1][0] for one in nested]
+    assert len(set(ends)) > 1, "all ended at once: the test shows nothing"
+    steps = [report.step for report in reports]
+    assert all(one < two for one, two in pairwise(steps))
+    assert reports[-1].stop is not None
+    for member, end in zip(execution.members, ends, strict=True):
+        assert member.state.step == end
+
+
+@pytest.mark.parametrize("values", [{}, KFOLD, {"seeds": 2}], ids=["one", "folds", "seeds"])
+def test_until_ends_at_that_report_and_changes_nothing_before(executed, values):
+    whole = executed(values)[3]
+    cut = executed(values, until=whole[1].step)[3]
+    assert len(cut) == 2
+    assert cut[-1].stop.rule == "until"
+    for one, two in zip(whole, cut, strict=False):
+        for key, value in one.metrics.items():
+            assert two.metrics[key] == value
+
+
+@pytest.mark.parametrize("values", [{}, KFOLD], ids=["one", "folds"])
+def test_pruned_in_the_middle_every_run_ends_as_pruned(executed, values):
+    run, _, nested, reports, _ = executed(values, look=lambda report: report.step < 3)
+    assert len(reports) == 2
+    for one in (run, *nested):
+        assert (last(one)["status"], last(one)["rule"]) == ("FINISHED", "pruned")
+        assert not (one.path / "traceback.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (ZeroDivisionError, "FAILED")]
+)
+def test_an_error_ends_the_nested_runs_too(executed, error, status):
+    def fail(report):
+        if report.step:
+            raise error
+        return True
+
+    runs = []
+    original = Run.__enter__
+
+    def entered(self):
+        runs.append(self)
+        return original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "__enter__", entered)
+        with pytest.raises(error):
+            executed(KFOLD, look=fail)
+    assert len(runs) == 4
+    assert [last(one)["status"] for one in runs] == [status] * 4
+
+
+def test_one_member_that_diverges_fails_the_run(executed):
+    run, _, _, reports, _ = executed({**KFOLD, "optimizer.lr": 1e30})
+    assert reports[-1].stop.diverged
+    assert last(run)["status"] == "FAILED"
+
+
+def test_a_fold_without_examples_is_refused_before_any_run(checked):
+    with pytest.raises(UserError, match="every part has an example"):
+        Execution(checked({"validation": {"name": "kfold", "folds": 1000}}))
+
+
+def test_weights_of_a_member_are_its_own(executed):
+    _, execution, nested, _, _ = executed({"seeds": 2})
+    for member, run in zip(execution.members, nested, strict=True):
+        with np.load(run.path / "weights.npz", allow_pickle=False) as arrays:
+            weight = member.training.network.layout.views(member.state.theta)["output.weight"]
+            np.testing.assert_array_equal(arrays["output.weight"], weight)
+
+
+def test_the_environment_is_captured_once(executed):
+    run, _, nested, _, _ = executed({"seeds": 2})
+    for one in nested:
+        assert json.loads((one.path / "environment.json").read_text()) == run.environment.facts
