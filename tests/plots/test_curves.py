@@ -69,6 +69,21 @@ def test_averaged_weights_are_dashed_and_of_their_part_s_colour():
     assert len(colours) == 3
 
 
+def test_a_mean_of_several_trainings_has_a_band_that_leaves_the_axes_alone():
+    plain = [record(k, **{"train/loss": 3.0 - k, "train/r2": 0.1 * k}) for k in (0, 1)]
+    wide = [
+        record(k, **{"se/train/loss": 50.0, "se/train/r2": 5.0 + k, **one["metrics"]})
+        for k, one in enumerate(plain)
+    ]
+    before, after = learning_curves(plain).axes, learning_curves(wide).axes
+    for axes, banded in zip(before, after, strict=True):
+        assert banded.get_ylim() == axes.get_ylim()
+        assert len(banded.collections) == 1
+    (path,) = after[1].collections[0].get_paths()
+    corners = [[0, -5], [0.25, 0.1 - 6], [0.25, 0.1 + 6], [0, 5]]
+    np.testing.assert_allclose(path.vertices[:4], corners)
+
+
 def test_a_single_point_is_a_dot():
     loss, _ = learning_curves(reports()).axes
     assert style(loss, "test")[2] == "o"

@@ -1,11 +1,13 @@
 """Curves over the reports of a journal: a training's metrics, a study's best value."""
 
 from collections.abc import Mapping, Sequence
+from operator import add, sub
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -16,7 +18,8 @@ Reports = Sequence[Mapping[str, Any]]
 
 
 def learning_curves(reports: Reports) -> Figure:
-    """Loss, and accuracy or R^2, of every part of the data; averaged weights are dashed.
+    """Loss, and accuracy or R^2, of every part of the data; averaged weights are dashed. The raw
+    weights' mean over several trainings has a band: the interval over seeds, or folds' error.
 
     A tenth of a second each: margins are fixed and ticks are plain text, for every run has one.
     """
@@ -65,9 +68,19 @@ def _draw(axes: Axes, reports: Reports, kind: str) -> None:
         if part not in _PARTS or name != kind:
             continue
         seen = [r["metrics"] for r in reports if key in r["metrics"]]
+        epochs = [metrics["epoch"] for metrics in seen]
+        values = [float(metrics[key]) for metrics in seen]
+        for prefix in ("ci95/", "se/"):
+            if not average and prefix + key in seen[0]:
+                halves = [float(metrics[prefix + key]) for metrics in seen]
+                edges = list(zip(epochs, map(sub, values, halves), strict=True))
+                edges += reversed(list(zip(epochs, map(add, values, halves), strict=True)))
+                band = PolyCollection([edges], color=_PARTS[part], alpha=0.2, linewidth=0)
+                axes.add_collection(band, autolim=False)  # it may be wide
+                break
         axes.plot(
-            [metrics["epoch"] for metrics in seen],
-            [float(metrics[key]) for metrics in seen],
+            epochs,
+            values,
             linestyle="--" if average else "-",
             marker="o" if len(seen) == 1 else None,
             fillstyle="none" if average else "full",
