@@ -20,7 +20,7 @@ _INFINITY = sys.float_info.max
 """What MLflow's database makes of infinity."""
 
 
-_NOT_BY_CONFIG = ("time_budget", "pruned", "interrupted", "died", "raised")
+_NOT_BY_CONFIG = ("time_budget", "pruned", "interrupted", "died", "raised", "until", "cut")
 
 
 @dataclass(frozen=True)

@@ -132,10 +132,8 @@ def test_folds_have_the_sizes_of_scikit_learn_s():
 
 def test_the_test_part_is_the_same_for_every_rule():
     dataset = labelled(20, 30, 11)
-    tests = [
-        rule.divide(dataset, 0.2, 3).test.tolist()
-        for rule in (*KFold(3).members(), *KFold(5).members())
-    ]
+    rules = (Holdout(0.1), Holdout(0.4), *KFold(3).members(), *KFold(5).members())
+    tests = [rule.divide(dataset, 0.2, 3).test.tolist() for rule in rules]
     assert all(rows == tests[0] for rows in tests)
 
 

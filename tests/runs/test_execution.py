@@ -120,7 +120,7 @@ def test_members_that_end_early_wait_for_the_rest(executed):
             **KFOLD,
             "stopping": {
                 "patience": {
-                    "evaluations": 1,
+                    "evaluations": 2,
                     "metric": "validation/accuracy",
                     "direction": "maximize",
                     "min_delta": 0.0,
@@ -186,6 +186,74 @@ def test_one_member_that_diverges_fails_the_run(executed):
     run, _, _, reports, _ = executed({**KFOLD, "optimizer.lr": 1e30})
     assert reports[-1].stop.diverged
     assert last(run)["status"] == "FAILED"
+
+
+def test_one_that_diverges_cuts_the_others(executed, monkeypatch):
+    from nnlab.training.trainer import Training
+
+    original = Training.start
+
+    def start(self):
+        state = original(self)
+        if self.experiment.validation.fold == 1:
+            state.theta[...] = np.nan
+        return state
+
+    monkeypatch.setattr(Training, "start", start)
+    run, _, nested, reports, _ = executed(KFOLD)
+    assert len(reports) == 1 and reports[0].stop.diverged
+    assert [last(one)["rule"] for one in nested] == ["cut", "diverged", "cut"]
+    assert [last(one)["status"] for one in (run, *nested)] == [
+        "FAILED",
+        "FINISHED",
+        "FAILED",
+        "FINISHED",
+    ]
+
+
+def test_a_member_that_has_ended_keeps_its_end_and_its_weights(executed):
+    patience = {"evaluations": 2, "direction": "maximize", "min_delta": 0.0}
+    stopping = {
+        "patience": {"metric": "validation/accuracy", **patience},
+        "max_epochs": {"epochs": 30},
+    }
+    runs = []
+    original = Run.__enter__
+
+    def entered(self):
+        runs.append(self)
+        return original(self)
+
+    def fail(report):
+        if any(last(one)["type"] == "end" for one in runs):
+            raise ZeroDivisionError
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "__enter__", entered)
+        with pytest.raises(ZeroDivisionError):
+            executed({**KFOLD, "stopping": stopping}, look=fail)
+    ends = [last(one)["status"] for one in runs[1:]]
+    assert set(ends) == {"FINISHED", "FAILED"}
+    for one, status in zip(runs[1:], ends, strict=True):
+        assert (one.path / "weights.npz").exists() == (status == "FINISHED")
+
+
+def test_a_time_budget_ends_all_at_one_report_and_is_reproduced_by_its_step(executed):
+    stopping = {"stopping": {"time_budget": {"seconds": 0.5}}}
+    _, _, nested, whole, hashes = executed({**KFOLD, **stopping})
+    assert whole[-1].stop.rule == "time_budget"
+    assert {last(one)["rule"] for one in nested} == {"time_budget"}
+    again = executed({**KFOLD, **stopping}, until=whole[-1].step)
+    assert again[4] == hashes
+    for one, two in zip(whole, again[3], strict=True):
+        assert one.metrics == two.metrics
+
+
+def test_the_data_s_hash_is_the_same_as_that_of_one_training(executed):
+    alone, folded = executed()[4], executed(KFOLD)[4]
+    assert alone["nnlab.data_sha256"] == folded["nnlab.data_sha256"]
+    assert alone["nnlab.weights_sha256"] != folded["nnlab.weights_sha256"]
 
 
 def test_a_fold_without_examples_is_refused_before_any_run(checked):

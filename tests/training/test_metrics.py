@@ -8,6 +8,7 @@ from nnlab.core.arrays import Workspace
 from nnlab.core.losses import MSE, BinaryCrossEntropy, CrossEntropy, Hinge
 from nnlab.core.model import MLP, Linear
 from nnlab.core.objective import Batch
+from nnlab.core.optimizers import SGD
 from nnlab.core.penalties import L2
 from nnlab.data.sources import BreastCancer, Diabetes, Digits, Iris
 from nnlab.training.metrics import Evaluator
@@ -59,6 +60,7 @@ def test_metrics_are_scikit_learn_s(experiment, loss, data, dtype):
             loss=loss(),
             data=data(),
             penalty=L2(0.01),
+            optimizer=SGD(0.02),
             dtype=dtype,
             stopping=(MaxEpochs(2),),
         )

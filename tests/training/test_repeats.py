@@ -68,12 +68,12 @@ ENDS = [  # (stops, the stop of all)
     ([DONE, DONE], DONE),
     ([DONE, Stop("patience", "no better")], Stop("members", "all 2 trainings are done")),
     ([DONE, Stop("diverged", "at 3")], Stop("diverged", "at 3")),
-    ([Stop("diverged", "at 3"), None], None),
+    ([Stop("diverged", "at 3"), None], Stop("diverged", "at 3")),
 ]
 
 
 @pytest.mark.parametrize(("stops", "expected"), ENDS, ids=str)
-def test_all_end_when_the_last_does(stops, expected):
+def test_all_end_when_the_last_does_or_one_diverges(stops, expected):
     assert together(reports(1.0, 2.0, stops=stops), 1, 2, 1).stop == expected
 
 

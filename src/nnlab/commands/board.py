@@ -60,6 +60,7 @@ class Board:
             say(f"  {key}={_short(value)}")
         tests = [
             f"{key.removeprefix('test/').replace('_', ' ')} {_short(value)}"
+            + uncertainty_of(best.metrics, key)
             for key, value in best.metrics.items()
             if key.startswith("test/")
         ]

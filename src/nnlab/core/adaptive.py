@@ -49,7 +49,7 @@ class Adadelta(GradientStep):
     u = rho u + (1 - rho) d^2; theta -= lr * d.
 
     Zeiler 2012, "ADADELTA: an adaptive learning rate method", algorithm 1, which has no lr (that
-    is 1) and rho = 0.95. Epsilon inside the roots.
+    is 1) and tries rho = 0.95; 0.9 is PyTorch's. Epsilon inside the roots.
     """
 
     lr: Hyper = 1.0
@@ -271,7 +271,8 @@ class Lion(GradientStep):
 
 
 def _ones(theta: Array) -> Array:
-    """A 1 for each model. Powers of beta are running products: pow is not the same everywhere."""
+    """A 1 for each model, for powers of beta as running products: of a column, pow may round
+    another way than of a number, and a stack would leave its single models."""
     return np.ones((*theta.shape[:-1], 1))
 
 

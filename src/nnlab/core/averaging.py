@@ -107,7 +107,8 @@ class SWA:
     """The plain mean of theta after `start`, taken `every` so often: v += (theta - v) / t.
 
     Izmailov et al. 2018, "Averaging weights leads to wider optima and better generalization",
-    algorithm 1; with `every: 1 step` Polyak-Ruppert averaging.
+    algorithm 1; with `every: 1 step` Polyak-Ruppert averaging. (The paper then measures the
+    statistics of batch normalisation anew; here they are averaged as the weights are.)
     """
 
     start: str = "75%"

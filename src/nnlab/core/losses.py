@@ -6,6 +6,7 @@ labels `(m,)` or numbers `(m, C)`. With weights w `(m,)` the mean is weighted,
 sum_i w_i loss_i / sum_i w_i: an example of weight 2 counts as if it were there twice.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from math import log
 from typing import ClassVar, Protocol
@@ -17,7 +18,7 @@ from nnlab.core.arrays import Array, Workspace
 from nnlab.core.laws import law
 
 
-class Loss(Protocol):
+class Loss(Hashable, Protocol):
     """The mean loss of a batch and its gradient in the scores."""
 
     regression: ClassVar[bool]
@@ -242,10 +243,18 @@ class BinaryCrossEntropy(OneOrRest):
     on_scores = True
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        dz = work.get("dz", z.shape, z.dtype)
-        np.exp(-np.abs(z), out=dz)
-        losses = np.maximum(z, 0) - y * z + np.log1p(dz)
-        np.divide(np.where(z >= 0, 1, dz), 1 + dz, out=dz)  # the sigmoid of z
+        small, dz, losses = (work.get(name, z.shape, z.dtype) for name in ("exp", "dz", "losses"))
+        np.abs(z, out=small)
+        np.negative(small, out=small)
+        np.exp(small, out=small)  # exp(-|z|)
+        np.multiply(y, z, out=dz)
+        np.maximum(z, 0, out=losses)
+        losses -= dz
+        losses += np.log1p(small, out=dz)
+        np.heaviside(z, 1, out=dz)
+        np.maximum(dz, small, out=dz)
+        small += 1
+        dz /= small  # the sigmoid of z: 1 or exp(-|z|), over 1 + exp(-|z|)
         dz -= y
         return losses.sum(axis=-1), dz
 
@@ -327,8 +336,8 @@ class BinaryHinge(OneOrRest):
         np.maximum(dz, 0, out=dz)
         losses = dz.sum(axis=-1)
         np.greater(dz, 0, out=dz, casting="unsafe")
-        dz *= -y
-        return losses, dz
+        dz *= y
+        return losses, np.negative(dz, out=dz)
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return outputs * self.delta

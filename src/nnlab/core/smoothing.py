@@ -1,7 +1,8 @@
 """Label smoothing: a wrapper around any loss of labels."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -49,7 +50,7 @@ class LabelSmoothing(Mean):
             return losses, dz
         smoothed = np.multiply(dz, 1 - self.epsilon, out=work.get("smoothed", z.shape, z.dtype))
         losses = (1 - self.epsilon) * losses
-        every = self._every(z.shape[-2], z.shape[-1], z.dtype)
+        every = _every(self.loss, z.shape[-2], z.shape[-1], z.dtype)
         for y_c in every:
             losses_c, dz = self.loss.each(z, y_c, work)
             losses += self.epsilon / len(every) * losses_c
@@ -60,15 +61,17 @@ class LabelSmoothing(Mean):
     def at_zero(self, y: Array, outputs: int) -> float:
         if isinstance(self.loss, CrossEntropy):
             return self.loss.at_zero(y, outputs)
-        every = [self.loss.at_zero(y_c, outputs) for y_c in self._every(1, outputs, y.dtype)]
+        every = [self.loss.at_zero(y_c, outputs) for y_c in _every(self.loss, 1, outputs, y.dtype)]
         return (1 - self.epsilon) * self.loss.at_zero(y, outputs) + self.epsilon * float(
             np.mean(every)
         )
 
-    def _every(self, m: int, outputs: int, dtype: DTypeLike) -> list[Array]:
-        """For each class, the encoded targets of m examples of it."""
-        classes = max(outputs, 2)
-        return [self.loss.encode(np.full(m, c), classes, dtype) for c in range(classes)]
+
+@lru_cache(maxsize=8)
+def _every(loss: Loss, m: int, outputs: int, dtype: Any) -> list[Array]:
+    """For each class, the encoded targets of m examples of it; made once, for every step."""
+    classes = max(outputs, 2)
+    return [loss.encode(np.full(m, c), classes, dtype) for c in range(classes)]
 
 
 class Smoothing(Protocol):

@@ -25,7 +25,8 @@ class NoWarmup:
 
 @dataclass(frozen=True)
 class LinearWarmup:
-    """(t + 1) / n at the first n steps, then the schedule, which has the steps that are left.
+    """(t + 1) / n at the first n steps, then the schedule, which begins anew: its percent are
+    of the steps that are left, its epochs and steps are as long as ever.
 
     Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.2 (gradual warm-up).
     """

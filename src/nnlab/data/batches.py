@@ -5,7 +5,7 @@ import numpy as np
 from nnlab.core.arrays import Array
 
 ORDER = 1
-"""The random stream of batch orders; stream 0 draws the initial weights."""
+"""The random stream of batch orders."""
 
 
 class BatchOrder:

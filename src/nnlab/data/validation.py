@@ -51,10 +51,10 @@ class Holdout:
         law("fraction + test < 1", self.fraction + test < 1, fraction=self.fraction)
         parts: list[list[Array]] = [[], [], []]
         for rows in _groups(dataset, seed):
-            first = round(self.fraction * len(rows))
-            second = first + round(test * len(rows))
+            first = round(test * len(rows))
+            second = first + round(self.fraction * len(rows))
             for part, chosen in zip(
-                parts, (rows[second:], rows[:first], rows[first:second]), strict=True
+                parts, (rows[second:], rows[first:second], rows[:first]), strict=True
             ):
                 part.append(chosen)
         return _division(*parts)
@@ -121,5 +121,10 @@ def _groups(dataset: Dataset, seed: int) -> list[Array]:
 def _division(train: list[Array], validation: list[Array], test: list[Array]) -> Division:
     parts = [np.sort(np.concatenate(part)) for part in (train, validation, test)]
     for name, rows in zip(Division._fields, parts, strict=True):
-        law("every part has an example", len(rows) > 0, **{name: len(rows)})
+        if not len(rows):
+            raise LawError(
+                f"`every part has an example` must hold, but got {name}=0; "
+                "choose other fractions or fewer folds",
+                name,
+            )
     return Division(*parts)

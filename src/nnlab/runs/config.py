@@ -56,6 +56,15 @@ KEYS = (
 )
 
 
+_KEYS = {
+    "fraction": "validation.fraction",
+    "weights": "weighting.weights",
+    "train": "validation, data.test",
+    "test": "data.test",
+}
+"""The keys of what a law about the data names."""
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A checked config: the experiment, and where and how it is run."""
@@ -104,7 +113,8 @@ def prepare(config: RunConfig, until: int | None = None) -> Training:
     except LawError as error:
         names = {key: config.plain[key]["name"] for key in ("loss", "data")}
         chosen = ", ".join(f"{key}={name}" for key, name in names.items())
-        raise UserError(f"{error} ({chosen if error.field in names else error.field})") from error
+        key = chosen if error.field in names else _KEYS.get(error.field, error.field)
+        raise UserError(f"{error} ({key})") from error
 
 
 def members(config: RunConfig) -> list[RunConfig]:

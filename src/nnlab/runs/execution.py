@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from nnlab.runs.config import RunConfig, members, prepare
 from nnlab.runs.run import Run
 from nnlab.training.repeats import names, together
 from nnlab.training.report import Report, Stop
+from nnlab.training.stopping import TimeBudget
 from nnlab.training.trainer import Training, TrainingState
 
 if TYPE_CHECKING:
@@ -37,6 +40,16 @@ class Member:
     training: Training
     state: TrainingState
     run: Run | None = None
+    open: ExitStack = field(default_factory=ExitStack)
+    """Closes the run."""
+    hashes: dict[str, str] | None = None
+
+    def keep_weights(self) -> dict[str, str]:
+        """Save the weights, once; their hashes."""
+        assert self.run is not None
+        if self.hashes is None:
+            self.hashes = self.run.keep_weights(self.training, self.state)
+        return self.hashes
 
 
 class Execution:
@@ -48,7 +61,9 @@ class Execution:
                 ...
             execution.keep_weights(run)
 
-    Members train side by side: each report is the mean of theirs at the same evaluation.
+    Several members train side by side: each report is the mean of theirs at the same evaluation.
+    Each stops by its own rules and waits for the rest; time is taken, and a value that is not
+    finite ends them all, at their common reports.
     """
 
     def __init__(self, config: RunConfig, until: int | None = None) -> None:
@@ -56,9 +71,12 @@ class Execution:
         self.folds = len(config.experiment.validation.members())
         self.seeds = config.experiment.seeds
         self.until = until
+        self.budget = min(
+            (rule.seconds for rule in config.experiment.stopping if isinstance(rule, TimeBudget)),
+            default=inf,
+        )
         configs = members(config)
-        alone = len(configs) == 1
-        each = until if alone or until is None else _NEVER
+        each = until if len(configs) == 1 else _NEVER  # several share the clock of `_together`
         trainings = [(one, prepare(one, each)) for one in configs]
         self.members = [Member(one, training, training.start()) for one, training in trainings]
         totals = [training.total for _, training in trainings]
@@ -93,7 +111,8 @@ class Execution:
             return
         with ExitStack() as nested:
             for k, member in enumerate(self.members):
-                member.run = nested.enter_context(self._nested(k, member, run))
+                nested.push(member.open)
+                member.run = member.open.enter_context(self._nested(k, member, run))
                 started(member.run)
             yield run.record(self._together())
 
@@ -105,17 +124,10 @@ class Execution:
 
     def keep_weights(self, run: Run) -> dict[str, str]:
         """Save every member's weights; tag `run` with hashes over all of them."""
-        hashes = [
-            member.run.keep_weights(member.training, member.state)
-            for member in self.members
-            if member.run is not None
-        ]
+        hashes = [member.keep_weights() for member in self.members if member.run is not None]
         if len(hashes) == 1:
             return hashes[0]
-        combined = {
-            name: sha256("".join(one[name] for one in hashes).encode()).hexdigest()
-            for name in hashes[0]
-        }
+        combined = {name: _combined([one[name] for one in hashes]) for name in hashes[0]}
         run.tag(combined)
         return combined
 
@@ -128,6 +140,7 @@ class Execution:
         return Run.of(member.config, "member", tags, run.id, run.environment, name)
 
     def _together(self) -> Iterator[Report]:
+        began = perf_counter()
         streams = []
         for member in self.members:
             assert member.run is not None
@@ -136,8 +149,15 @@ class Execution:
         step = 0
         while True:
             report = together(latest, self.seeds, self.folds, step)
-            if self.until is not None and step >= self.until and report.stop is None:
-                report = replace(report, stop=Stop("until", f"step {self.until} is reached"))
+            if report.stop is None:
+                report = replace(report, stop=self._stop(step, perf_counter() - began))
+            for member, one in zip(self.members, latest, strict=True):
+                if one.stop:  # its weights and its end are safe, whatever becomes of the others
+                    member.keep_weights()
+                    member.open.close()
+            if report.stop:
+                rule = report.stop.rule if report.stop.rule in ("until", "time_budget") else "cut"
+                self.end("FINISHED", rule, report.stop.reason)
             yield report
             if report.stop:
                 return
@@ -145,3 +165,18 @@ class Execution:
             for k in going:
                 latest[k] = next(streams[k])
             step = max(step + 1, *(latest[k].step for k in going))
+
+    def _stop(self, step: int, seconds: float) -> Stop | None:
+        if self.until is not None:
+            done = step >= self.until
+            return Stop("until", f"step {self.until} is reached") if done else None
+        if seconds >= self.budget:
+            return Stop("time_budget", f"{self.budget:g} seconds have passed")
+        return None
+
+
+def _combined(hashes: list[str]) -> str:
+    """One hash of several; that which all have where they are the same."""
+    if len(set(hashes)) == 1:
+        return hashes[0]
+    return sha256("".join(hashes).encode()).hexdigest()

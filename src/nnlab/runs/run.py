@@ -35,8 +35,8 @@ JOURNAL, CONFIG, ENVIRONMENT = "journal.jsonl", "config.yaml", "environment.json
 class Run:
     """A run being written, as a context: leaving it writes how the run ended.
 
-    The status is FINISHED; FAILED if it diverged or an exception left the context (its traceback
-    is kept), KILLED if that was an interrupt. `end` overrides what the exit would say.
+    The status is FINISHED, or what `end` said; FAILED if an exception left the context (its
+    traceback is kept), KILLED if that was an interrupt.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
 from nnlab.runs.plain import Config
 from nnlab.runs.run import Run
+from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
 
@@ -97,7 +98,8 @@ def _outcome(last: Report | None, run: str, pruned: bool) -> Outcome:
     if pruned:
         return Outcome("PRUNED", f"at step {last.step}", run, last.metrics)
     assert last.stop is not None
-    diverged = last.stop.diverged or not all(map(math.isfinite, last.metrics.values()))
+    values = (last.metrics[key] for key in last.metrics if not key.startswith((SE, CI95)))
+    diverged = last.stop.diverged or not all(map(math.isfinite, values))
     return Outcome("FAILED" if diverged else "COMPLETE", last.stop.reason, run, last.metrics)
 
 

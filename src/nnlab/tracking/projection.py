@@ -103,7 +103,7 @@ class Projection:
         if start["parent"]:
             parent = store.find(start["parent"])
             if parent is None:  # it will be tried again
-                raise LookupError(f"its study {start['parent']} is not in MLflow yet")
+                raise LookupError(f"its parent {start['parent']} is not in MLflow yet")
             tags["mlflow.parentRunId"] = parent
         return store.create(start["run"], self.experiment, start["time"], tags, start["name"])
 

@@ -3,11 +3,33 @@
 from nnlab.core.clipping import NoClipping
 from nnlab.core.gradients import Numerical
 from nnlab.core.laws import LawError
+from nnlab.core.model import Network
+from nnlab.core.normalisation import BatchNorm
 from nnlab.core.objective import Analytic
 from nnlab.core.smoothing import NoSmoothing
 from nnlab.training.experiment import Experiment
 
 ALWAYS_ENOUGH = 10**9
+
+
+def check_one_training(experiment: Experiment) -> None:
+    """Raise `LawError` where an experiment is several trainings."""
+    if experiment.seeds > 1:
+        raise LawError(
+            f"{experiment.seeds} seeds are {experiment.seeds} trainings, not one", "seeds"
+        )
+
+
+def check_batches(network: Network, batch_size: int, examples: int) -> None:
+    """Raise `LawError` where a batch would hold too few examples for a layer."""
+    size = min(batch_size, examples)
+    alone = size == 1 or examples % size == 1
+    if alone and any(isinstance(layer, BatchNorm) for layer in network.layers):
+        raise LawError(
+            "batch normalisation needs two examples in each batch, but got "
+            f"batch_size={batch_size}, which leaves one of {examples} examples alone",
+            "batch_size",
+        )
 
 
 def check_targets(experiment: Experiment, classes: int) -> None:

@@ -28,7 +28,7 @@ def together(reports: Sequence[Report], seeds: int, folds: int, step: int) -> Re
         if not all(key in report.metrics for report in reports):
             continue
         values = np.array([report.metrics[key] for report in reports]).reshape(seeds, folds)
-        with np.errstate(invalid="ignore"):  # one has diverged
+        with np.errstate(all="ignore"):  # one may have diverged
             metrics[key] = float(values.mean())
             if key.startswith(_PARTS) and folds > 1:
                 metrics[SE + key] = _error(values.mean(axis=0))
@@ -62,13 +62,13 @@ def _error(values: Array) -> float:
 
 
 def _stop(stops: Sequence[Stop | None]) -> Stop | None:
-    """Why all ended, once all have."""
+    """Why all ended, once all have or one has diverged."""
     ended = [stop for stop in stops if stop]
-    if len(ended) < len(stops):
-        return None
     for stop in ended:
         if stop.diverged:
             return stop
+    if len(ended) < len(stops):
+        return None
     if len(set(ended)) == 1:
         return ended[0]
     return Stop("members", f"all {len(stops)} trainings are done")

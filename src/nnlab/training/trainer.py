@@ -12,16 +12,23 @@ from nnlab.core.durations import Duration
 from nnlab.core.laws import one_of
 from nnlab.core.objective import Batch, NetworkObjective, Oracle
 from nnlab.data.batches import BatchOrder
-from nnlab.training.compatibility import check_averaging, check_gradients, check_targets
+from nnlab.training.compatibility import (
+    check_averaging,
+    check_batches,
+    check_gradients,
+    check_one_training,
+    check_targets,
+)
 from nnlab.training.examples import evaluators, training_batch
 from nnlab.training.experiment import Experiment
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
 
-WEIGHTS, DROPOUT, SEARCH = 0, 2, 3
+WEIGHTS, DROPOUT, SEARCH = 2, 3, 4
 """The random streams of initial weights, dropout's masks and gradient-free steps.
 
-Stream 1 is the order of batches. What is drawn at a step is a function of (seed, stream, step).
+Stream 1 is the order of batches (stream 0 would be that of the bare seed, which divides the data).
+What is drawn at a step is a function of (seed, stream, step).
 """
 
 
@@ -63,6 +70,7 @@ class Training:
             if until is None or not isinstance(rule, TimeBudget)
         ]
         classes, y = len(self.splits.classes), self.splits.train.y
+        check_one_training(experiment)
         check_targets(experiment, classes)
         check_gradients(experiment, len(y))
         self.loss = experiment.label_smoothing.of(experiment.loss)
@@ -70,6 +78,7 @@ class Training:
             self.splits.train.x.shape[1],
             self.loss.outputs(classes) if classes else y.shape[1],
         )
+        check_batches(self.network, experiment.batch_size, len(y))
         self.evaluators = evaluators(experiment, self.network, self.splits)
         self.batch = training_batch(experiment, self.loss, self.splits, self.evaluators["train"])
         self.order = BatchOrder(experiment.seed, len(y), experiment.batch_size)
@@ -141,6 +150,8 @@ class Training:
             yield report
             if report.stop:
                 return
+        elif self.until is not None and state.step >= self.until:
+            return
         while True:
             due = state.step + self.evaluate_every - state.step % self.evaluate_every
             due = min(due, self.total or due, self.until or due)
@@ -173,12 +184,18 @@ class Training:
         experiment, work = self.experiment, oracle.work
         optimizer, averaging, buffers = experiment.optimizer, experiment.averaging, state.buffers
         held = experiment.schedule.held(state.schedule)
+        tries = optimizer.gradient_free or optimizer.full_batch
         with np.errstate(all="ignore"):
             while state.step < upto:
                 oracle.batch = self._gather(state, work)
+                if tries:  # points that are not kept leave the running statistics alone
+                    oracle.batch = oracle.batch._replace(buffers=None)
                 oracle.seed = (experiment.seed, SEARCH, state.step)
                 scale = self.scale(state.step) * held
                 value = optimizer.step(state.theta, state.optimizer, oracle, scale)
+                if tries and buffers.size:
+                    oracle.batch = oracle.batch._replace(buffers=buffers)
+                    oracle.value(state.theta)
                 state.step += 1
                 late = state.step - self.average_from
                 if late > 0 and late % self.average_every == 0:
