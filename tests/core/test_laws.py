@@ -112,7 +112,7 @@ LAWS = {
     (ReduceOnPlateau, "min_delta"): not_negative("min_delta"),
     (ReduceOnPlateau, "floor"): below_one("floor"),
     (Normal, "std"): positive("std"),
-    (Numerical, "step"): positive("step"),
+    (Numerical, "step"): ("1e-12 <= step <= 0.1", [0.0, -1e-5, 1e-300, 0.2, nan], [1e-12, 0.1]),
     (Dropout, "rate"): below_one("rate"),
     (UniformSmoothing, "epsilon"): below_one("epsilon"),
     (ByClass, "weights"): (

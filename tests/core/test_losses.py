@@ -84,7 +84,7 @@ DECISIONS = {  # loss: outputs(2); labels [1, 0] encoded of two, of three; regre
     BinaryCrossEntropy: (1, [[1], [0]], [[0, 1, 0], [1, 0, 0]], False, True),
     Hinge: (2, [1, 0], [1, 0], False, False),
     SquaredHinge: (2, [1, 0], [1, 0], False, False),
-    BinaryHinge: (1, [[1], [-1]], [[-1, 1, -1], [1, -1, -1]], False, False),
+    BinaryHinge: (1, [[1], [-1]], [[-1, 1, -1], [1, -1, -1]], False, True),
 }
 
 AT_ZERO = {  # loss: its value for K outputs whose scores are all zero (and delta)

@@ -294,6 +294,7 @@ FIT = [  # (changes, what the message must say): parts that are right, but not t
         },
         ["needs the gradient as it is", "clipping=none"],
     ),
+    ({"model.output": "softmax"}, ["needs raw scores", "model.output=softmax", "identity"]),
     ({"gradient": part("gradient", "numerical")}, ["need float64", "dtype=float32"]),
     ({"averaging": part("averaging", "swa", start="2 epochs")}, ["must begin", "averaging.start"]),
     ({"warmup": part("warmup", "linear", over="2 epochs")}, ["shorter", "8 steps", "warmup.over"]),

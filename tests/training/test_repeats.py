@@ -67,8 +67,8 @@ ENDS = [  # (stops, the stop of all)
     ([DONE, None], None),
     ([DONE, DONE], DONE),
     ([DONE, Stop("patience", "no better")], Stop("members", "all 2 trainings are done")),
-    ([DONE, Stop("diverged", "at 3")], Stop("diverged", "at 3")),
-    ([Stop("diverged", "at 3"), None], Stop("diverged", "at 3")),
+    ([DONE, Stop("diverged", "at 3")], Stop("diverged", "training 2 of 2: at 3")),
+    ([Stop("diverged", "at 3"), None], Stop("diverged", "training 1 of 2: at 3")),
 ]
 
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 USAGE = """usage: nnlab check [OVERRIDE ...]
 
 Checks an experiment before money is spent on it: gradients against differences, the initial loss
-against its formula, batches, labels, averages; and that it can learn. Trains and keeps nothing.
+against its formula, batches, labels, averages; and that it can learn. Keeps nothing.
 
 overrides   as for `nnlab train`: model=linear loss=hinge optimizer.lr=0.05
 
-exit code   0 if every check is green, 1 if one is red
+exit code   0 if every check is green, 1 if one is red, 2 for bad input
 """
 
 
@@ -33,12 +33,12 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"nnlab check has no option {options[0]}; see `nnlab check --help`")
     config = compose(arguments)
     pin_config(config)
-    from nnlab.runs.config import members, parse, prepare
+    from nnlab.runs.config import parse
+    from nnlab.runs.execution import Execution
     from nnlab.training.preflight.card import check
 
-    checked = members(parse(config))[0]
-    prepare(checked)  # for its errors
-    card = check(checked.experiment)
+    execution = Execution(parse(config))
+    card = check(execution.members[0].config.experiment)
     show(card)
     return 0 if card.passed else 1
 

@@ -1,5 +1,6 @@
 """What the commands print, in one style: progress while training, tables of results."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
@@ -10,7 +11,8 @@ from rich.text import Text
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+"""A pipe has no width: lines are not broken there."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -51,7 +53,7 @@ def results(metrics: Mapping[str, float]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for key in keys:
-        table.add_column(key.replace("_", " "), justify="right")
+        table.add_column(key.replace("_", " "), justify="right", no_wrap=True)
     for part in parts:
         if f"{part}/{keys[0]}" in metrics:
             table.add_row(part, *(_cell(metrics, part, key) for key in keys))

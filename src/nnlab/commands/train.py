@@ -70,5 +70,12 @@ class Trainings:
         console.print(results(last.metrics))
         if len(execution.members) > 1:
             say(uncertainty(execution.seeds, execution.folds))
-        say(f"{last.stop.reason}: {last.step} steps in {last.seconds:.2f} s")
+        diverged = last.stop.diverged
+        say(
+            f"{'FAILED, diverged: ' * diverged}{last.stop.reason}: "
+            f"{last.step} steps in {last.seconds:.2f} s",
+            "bold red" if diverged else "",
+        )
+        if diverged:
+            say("`nnlab check` with the same overrides may tell why", "red")
         self.failed |= last.stop.diverged

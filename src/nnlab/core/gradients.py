@@ -41,7 +41,7 @@ class Numerical:
 
     def __post_init__(self) -> None:
         one_of(SCHEMES, scheme=self.scheme)
-        law("step > 0", self.step > 0, step=self.step)
+        law("1e-12 <= step <= 0.1", 1e-12 <= self.step <= 0.1, step=self.step)
 
     def of(
         self, objective: Objective, theta: Array, batch: Any, grad: Array, work: Workspace

@@ -26,7 +26,7 @@ class Loss(Hashable, Protocol):
 
     @property
     def on_scores(self) -> bool:
-        """Does it squash the scores itself, so that no sigmoid or softmax must come before it?"""
+        """Does it need raw scores, with no sigmoid or softmax before it?"""
 
     def outputs(self, classes: int) -> int:
         """How many scores the network must give for that many classes."""
@@ -323,6 +323,8 @@ class BinaryHinge(OneOrRest):
     """
 
     delta: float = 1.0
+
+    on_scores: ClassVar[bool] = True  # it decides by their sign
 
     def __post_init__(self) -> None:
         law("delta > 0", self.delta > 0, delta=self.delta)

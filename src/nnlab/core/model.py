@@ -176,6 +176,8 @@ class MLP:
         )
         one_of(ACTIVATIONS, activation=self.activation)
         law("0 <= dropout < 1", 0 <= self.dropout < 1, dropout=self.dropout)
+        needs = "a hidden layer, or neither batch_norm nor dropout"
+        law(needs, self.hidden or not (self.batch_norm or self.dropout), hidden=list(self.hidden))
         one_of(OUTPUTS, output=self.output)
 
     def build(self, inputs: int, outputs: int) -> Network:

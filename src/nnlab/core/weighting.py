@@ -62,7 +62,12 @@ class ByClass:
             len(self.weights) == classes,
             weights=list(self.weights),
         )
-        return np.asarray(self.weights, dtype)[labels]
+        with np.errstate(over="ignore"):
+            weights = np.asarray(self.weights, dtype)
+        law(
+            f"every weight fits {np.dtype(dtype)}", np.isfinite(weights), weights=list(self.weights)
+        )
+        return weights[labels]
 
 
 def _needs_labels(classes: int) -> None:

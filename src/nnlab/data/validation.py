@@ -51,10 +51,10 @@ class Holdout:
         law("fraction + test < 1", self.fraction + test < 1, fraction=self.fraction)
         parts: list[list[Array]] = [[], [], []]
         for rows in _groups(dataset, seed):
-            first = round(test * len(rows))
-            second = first + round(self.fraction * len(rows))
+            first = round(self.fraction * len(rows))
+            last = len(rows) - round(test * len(rows))
             for part, chosen in zip(
-                parts, (rows[second:], rows[first:second], rows[:first]), strict=True
+                parts, (rows[first:last], rows[:first], rows[last:]), strict=True
             ):
                 part.append(chosen)
         return _division(*parts)
@@ -97,12 +97,12 @@ class Fold:
     def divide(self, dataset: Dataset, test: float, seed: int) -> Division:
         tested, held, kept, dealt = [], [], [], 0
         for rows in _groups(dataset, seed):
-            first = round(test * len(rows))
-            rest = rows[first:]
+            last = len(rows) - round(test * len(rows))
+            rest = rows[:last]
             # dealt like cards, on from where the class before ended: folds differ by one example
             turn = (np.arange(len(rest)) + dealt) % self.of == self.fold
             dealt += len(rest)
-            tested.append(rows[:first])
+            tested.append(rows[last:])
             held.append(rest[turn])
             kept.append(rest[~turn])
         return _division(kept, held, tested)

@@ -3,7 +3,7 @@
 from nnlab.core.clipping import NoClipping
 from nnlab.core.gradients import Numerical
 from nnlab.core.laws import LawError
-from nnlab.core.model import Network
+from nnlab.core.model import IDENTITY, Network
 from nnlab.core.normalisation import BatchNorm
 from nnlab.core.objective import Analytic
 from nnlab.core.smoothing import NoSmoothing
@@ -47,6 +47,17 @@ def check_targets(experiment: Experiment, classes: int) -> None:
             "label smoothing needs class labels, but the data have regression targets; "
             "choose label_smoothing=none or other data",
             "label_smoothing",
+        )
+
+
+def check_scores(experiment: Experiment) -> None:
+    """Raise `LawError` where a loss that needs raw scores would get squashed ones."""
+    output = experiment.model.output
+    if experiment.loss.on_scores and output != IDENTITY:
+        raise LawError(
+            f"the loss needs raw scores, but got model.output={output}; "
+            f"choose model.output={IDENTITY}, or loss=half_mse",
+            "model.output",
         )
 
 

@@ -64,9 +64,9 @@ def _error(values: Array) -> float:
 def _stop(stops: Sequence[Stop | None]) -> Stop | None:
     """Why all ended, once all have or one has diverged."""
     ended = [stop for stop in stops if stop]
-    for stop in ended:
-        if stop.diverged:
-            return stop
+    for k, stop in enumerate(stops, start=1):
+        if stop and stop.diverged:
+            return Stop(stop.rule, f"training {k} of {len(stops)}: {stop.reason}")
     if len(ended) < len(stops):
         return None
     if len(set(ended)) == 1:

@@ -17,6 +17,7 @@ from nnlab.training.compatibility import (
     check_batches,
     check_gradients,
     check_one_training,
+    check_scores,
     check_targets,
 )
 from nnlab.training.examples import evaluators, training_batch
@@ -72,6 +73,7 @@ class Training:
         classes, y = len(self.splits.classes), self.splits.train.y
         check_one_training(experiment)
         check_targets(experiment, classes)
+        check_scores(experiment)
         check_gradients(experiment, len(y))
         self.loss = experiment.label_smoothing.of(experiment.loss)
         self.network = experiment.model.build(

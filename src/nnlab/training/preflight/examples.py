@@ -90,9 +90,10 @@ def labels(training: Training) -> Iterator[Line]:
     yield Line("labels and loss agree", decided and cheapest and named, detail)
 
 
-def pairs(x: Array, y: Array) -> Counter[int]:
-    """How often each example is there with each target."""
-    return Counter(hash((a.tobytes(), b.tobytes())) for a, b in zip(x, y, strict=True))
+def pairs(x: Array, y: Array, weights: Array | None = None) -> Counter[int]:
+    """How often each example is there with each target (and weight)."""
+    columns = (x, y) if weights is None else (x, y, weights)
+    return Counter(hash(tuple(one.tobytes() for one in row)) for row in zip(*columns, strict=True))
 
 
 def _labels_in_range(parts: tuple[Part, ...], names: tuple[str, ...]) -> Line:

@@ -1,40 +1,23 @@
 """Checks of the mathematics: is every gradient that of its value, and every value right?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
+from nnlab.core.activations import Activation
 from nnlab.core.arrays import Array, Workspace
-from nnlab.core.layers import Activation, Dense
+from nnlab.core.layers import Dense
 from nnlab.core.layout import Layout
-from nnlab.core.model import IDENTITY
 from nnlab.core.objective import Batch, NetworkObjective
 from nnlab.core.penalties import L1, L2, Elastic, NoPenalty, Penalty
+from nnlab.training.preflight.differences import compare
 from nnlab.training.preflight.line import Line
 from nnlab.training.preflight.points import some_rows, somewhere
 from nnlab.training.trainer import Training
 
-TOLERANCE = 1e-5
-"""Of the relative difference between an analytic and a numerical gradient."""
 _ROWS, _COORDINATES = 16, 60
-_STEP = 1e-5
-
-Value = Callable[[Array], float]
-
-
-def scores(training: Training) -> Iterator[Line]:
-    """A loss that squashes the scores itself must get them raw."""
-    output = training.experiment.model.output
-    if training.loss.on_scores:
-        name = type(training.experiment.loss).__name__
-        passed = output == IDENTITY
-        detail = f"raw, as {name} squashes them itself"
-        if not passed:
-            detail = f"{name} squashes them itself, after {output}: choose model.output={IDENTITY}"
-        yield Line("scores", passed, detail)
 
 
 def initial_weights(training: Training) -> Iterator[Line]:
@@ -123,15 +106,20 @@ def gradients(training: Training) -> Iterator[Line]:
     for name, slot in training.network.layout.slots.items():
         size = slot.stop - slot.start
         at = np.random.default_rng(0).permutation(size)[:_COORDINATES] + slot.start
-        one = _compare(value, theta, analytic, at, floor)
+        one = compare(value, theta, analytic, at, floor)
         worst = [int(i) for i in np.unravel_index(one.worst - slot.start, slot.shape)]
         detail = f"error {one.error:.1e} of {len(at)} numbers"
         if one.jumps:
             detail += f", {one.jumps} of them on a kink"
         if one.jumps > len(at) / 2:
             detail = "the loss jumps: the same weights and examples must give the same loss"
+        elif not np.isfinite(one.analytic):
+            detail = f"{one.analytic} at {worst}: does backward write it?"
         elif not one.passed:
-            detail += f"; worst at {worst}: {one.analytic:.6g}, by differences {one.numerical:.6g}"
+            detail = (
+                f"{one.analytic:.6g} at {worst}, by differences {one.numerical:.6g}: "
+                "see backward and forward from there on"
+            )
         yield Line(f"gradient of {name}", one.passed and one.jumps <= len(at) / 2, detail)
 
 
@@ -141,7 +129,8 @@ def penalty(training: Training) -> Iterator[Line]:
     ours, layout = training.experiment.penalty, training.network.layout
     if isinstance(ours, NoPenalty):
         return
-    lambdas = {field.name: float(np.max(getattr(ours, field.name))) or 1.0 for field in fields(ours)}  # type: ignore[arg-type]
+    names = [field.name for field in fields(ours)]  # type: ignore[arg-type]
+    lambdas = {name: float(np.max(getattr(ours, name))) or 1.0 for name in names}
     once, twice = (
         replace(ours, **{name: k * value for name, value in lambdas.items()})  # type: ignore[type-var]
         for k in (1, 2)
@@ -167,10 +156,10 @@ def penalty(training: Training) -> Iterator[Line]:
     yield Line("biases", free, detail)
 
     at = np.random.default_rng(0).permutation(np.flatnonzero(weights))[:_COORDINATES]
-    one = _compare(lambda theta: _penalty(once, theta, layout)[0], theta, grad, at, 0.0)
+    one = compare(lambda theta: _penalty(once, theta, layout)[0], theta, grad, at, 0.0)
     detail = f"error {one.error:.1e} of {len(at)} numbers"
     if not one.passed:
-        detail += f"; {one.analytic:.6g} where differences give {one.numerical:.6g}"
+        detail = f"{one.analytic:.6g} where differences give {one.numerical:.6g}"
     yield Line("gradient of the penalty", one.passed, detail)
 
     batch, (plain, whole) = some_rows(training, _ROWS), np.zeros((2, theta.size))
@@ -179,56 +168,14 @@ def penalty(training: Training) -> Iterator[Line]:
     added = added - without(theta, batch, plain, Workspace())
     value, grad = _penalty(ours, theta, layout)
     tiny = 1e-9 * float(np.abs(plain).max())
-    summed = bool(np.isclose(added, value, rtol=1e-6)) and bool(
-        np.allclose(whole - plain, grad, rtol=1e-6, atol=tiny)
-    )
     detail = "the objective and its gradient hold each once"
-    if not summed:
-        detail = f"the objective holds {added:.6g} of the penalty {value:.6g}, or its gradient does"
-    yield Line("loss + penalty", summed, detail)
-
-
-class Comparison(NamedTuple):
-    """How an analytic gradient compares with differences, at the coordinate where it is worst."""
-
-    passed: bool
-    error: float
-    worst: int
-    analytic: float
-    numerical: float
-    jumps: int
-
-
-def _compare(value: Value, theta: Array, analytic: Array, at: Array, floor: float) -> Comparison:
-    """The gradient against central differences D at the coordinates `at`, as Richardson has them:
-    (4 D(h/2) - D(h)) / 3 is exact to O(h^4).
-
-    Whole values are asked for: `core.gradients` knows what a layer computes and would repeat
-    its mistake. Errors are relative to the largest gradient of the array or `floor`, whichever is
-    more. A coordinate sits on a kink where the second difference does not halve with the step.
-    """
-    here = value(theta)
-    numeric, kinks = np.empty(len(at)), np.zeros(len(at), bool)
-    noise = 64 * np.finfo(np.float64).eps * max(1.0, abs(here)) / _STEP
-    for i, k in enumerate(at):
-        moved = theta.copy()
-        values = []
-        for h in (_STEP, -_STEP, _STEP / 2, -_STEP / 2):
-            moved[k] = theta[k] + h
-            values.append(value(moved))
-        above, below, near, nearer = values
-        whole = (above - 2 * here + below) / _STEP
-        half = (near - 2 * here + nearer) / (_STEP / 2)
-        kinks[i] = not abs(half - whole / 2) <= 0.05 * abs(whole) + noise
-        numeric[i] = (4 * (near - nearer) / _STEP - (above - below) / (2 * _STEP)) / 3
-    difference = np.abs(analytic[at] - numeric)
-    scale = max(float(np.abs(numeric).max()), floor, noise / TOLERANCE)
-    smooth = np.where(kinks & np.isfinite(analytic[at]), 0.0, difference)
-    worst = int(np.argmax(np.where(np.isnan(smooth), np.inf, smooth)))
-    error = float(smooth[worst]) / scale
-    k = int(at[worst])
-    passed = error <= TOLERANCE
-    return Comparison(passed, error, k, float(analytic[k]), float(numeric[worst]), int(kinks.sum()))
+    once_in_value = bool(np.isclose(added, value, rtol=1e-6))
+    once_in_gradient = bool(np.allclose(whole - plain, grad, rtol=1e-6, atol=tiny))
+    if not once_in_value:
+        detail = f"the objective holds {added:.6g} of the penalty {value:.6g}"
+    elif not once_in_gradient:
+        detail = "the objective's gradient does not hold the penalty's once: is it overwritten?"
+    yield Line("loss + penalty", once_in_value and once_in_gradient, detail)
 
 
 def _penalty(one: Penalty, theta: Array, layout: Layout) -> tuple[float, Array]:
