@@ -2,12 +2,14 @@ import errno
 import json
 import math
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
 from zlib import crc32
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -382,3 +384,34 @@ def test_a_write_in_small_pieces_is_completed(tmp_path, monkeypatch):
         journal.append("report", step=k)
     journal.close()
     assert [record["step"] for record in read(tmp_path / "journal")] == list(range(10))
+
+
+def test_an_interrupt_at_any_instant_leaves_a_journal_that_can_be_ended(tmp_path):
+    """A lock that an interrupt left held would keep the thread, and `close`, waiting for ever."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    rng = np.random.default_rng(0)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for k in range(300):
+            journal = Journal(tmp_path / f"{k}.jsonl")
+            appended = 0
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(1e-5, 2e-3)))
+                while True:
+                    journal.append("report", step=appended)
+                    appended += 1
+            except KeyboardInterrupt:
+                pass
+            signal.setitimer(signal.ITIMER_REAL, 10)  # what hangs is interrupted, and fails
+            journal.append("end")
+            journal.close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            *reports, end = read(tmp_path / f"{k}.jsonl")
+            assert end["type"] == "end"
+            assert len(reports) in (appended, appended + 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

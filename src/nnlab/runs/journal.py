@@ -16,12 +16,15 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 from zlib import crc32
 
 Record = Mapping[str, Any]
+Item = TypeVar("Item")
 
 _HEAD = len('{"crc":"xxxxxxxx",')
 
@@ -37,63 +40,67 @@ class Journal:
         self.path = path
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._next = 0
-        self._time = 0
-        self._waiting: list[bytes] = []
-        self._changed = threading.Condition()
-        self._closing = False
-        self._synced = 0
+        self._queue: SimpleQueue[Any] = (
+            SimpleQueue()
+        )  # (time, text), a lock to release, None: the end
+        self._closed = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
     def append(self, kind: str, /, **fields: Any) -> None:
-        """Add a record; it is on disk soon after, at the latest when `sync` returns."""
-        with self._changed:
-            self._time = max(self._time, time.time_ns() // 1_000_000)
-            record = {"n": self._next, "time": self._time, "type": kind, **fields}
-            line = encode(record) + b"\n"
-            self._raise_error()
-            if self._closing:
-                raise JournalError(f"{self.path} is closed")
-            self._waiting.append(line)
-            self._next += 1
-            self._changed.notify_all()
+        """Add a record; it is on disk soon after, at the latest when `sync` returns.
+
+        An interrupt at any instant leaves the journal whole, with the record or without it: what
+        is handed to the thread goes through a queue whose `put` cannot be interrupted. (A lock
+        taken in Python may stay held for ever when an interrupt comes just after it was taken.)
+        """
+        text = _json({"type": kind, **fields})
+        self._raise_error()
+        if self._closed:
+            raise JournalError(f"{self.path} is closed")
+        self._queue.put((time.time_ns() // 1_000_000, text))
 
     def sync(self) -> None:
         """Return when every record appended so far is on disk."""
-        with self._changed:
-            wanted = self._next
-            self._changed.wait_for(lambda: self._synced >= wanted or self._error is not None)
-            self._raise_error()
+        if not self._closed:
+            done = threading.Lock()
+            done.acquire()
+            self._queue.put(done)
+            done.acquire()  # the thread releases it
+        self._raise_error()
 
     def close(self) -> None:
         """Write what waits, and end."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._closed = True
+        self._queue.put(None)
         self._thread.join()
         self._file.close()
         self._raise_error()
 
     def _write(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                group, self._waiting = self._waiting, []
-            if not group:
-                return
-            try:
-                _write_all(self._file.fileno(), b"".join(group))
-                os.fsync(self._file.fileno())
-            except OSError as error:
-                with self._changed:
+        """The thread: number what has come, write it in one go, say that it is on disk."""
+        n = latest = 0
+        going = True
+        while going:
+            lines, waiting = [], []
+            for item in _all_of(self._queue):
+                if item is None:
+                    going = False
+                elif isinstance(item, tuple):
+                    latest = max(latest, item[0])
+                    lines.append(_line(f'"n":{n},"time":{latest},{item[1]}'))
+                    n += 1
+                else:
+                    waiting.append(item)
+            if lines and self._error is None:
+                try:
+                    _write_all(self._file.fileno(), b"".join(lines))
+                    os.fsync(self._file.fileno())
+                except OSError as error:
                     self._error = error
-                    self._changed.notify_all()
-                return
-            with self._changed:
-                self._synced += len(group)
-                self._changed.notify_all()
+            for done in waiting:
+                done.release()
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -153,8 +160,7 @@ def read(path: Path) -> list[Record]:
 
 def encode(record: Record) -> bytes:
     """A record as its line, without the newline."""
-    body = json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)[1:].encode()
-    return b'{"crc":"%08x",%b' % (crc32(body), body)
+    return _line(_json(record))[:-1]
 
 
 def decode(line: bytes) -> Record | None:
@@ -180,6 +186,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def _json(record: Record) -> str:
+    """A record as JSON, without the brace that begins it."""
+    return json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)[1:]
+
+
+def _line(text: str) -> bytes:
+    body = text.encode()
+    return b'{"crc":"%08x",%b\n' % (crc32(body), body)
+
+
+def _all_of(queue: SimpleQueue[Item]) -> Iterator[Item]:
+    """The next item, once there is one, and those that are there already."""
+    yield queue.get()
+    with suppress(Empty):
+        while True:
+            yield queue.get_nowait()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -41,7 +41,7 @@ def data(training: Training) -> Iterator[Line]:
 
 
 def split(training: Training) -> Iterator[Line]:
-    """The parts hold examples of the data set, none twice, each with the target it has there."""
+    """The parts hold every example of the data set once, with the target it has there."""
     source, splits = training.experiment.data, training.splits
     unscaled: dict[str, object] = {"scale": "none"}
     if "standardize_target" in {field.name for field in fields(source)}:
@@ -49,14 +49,18 @@ def split(training: Training) -> Iterator[Line]:
     raw = replace(source, **unscaled)  # type: ignore[arg-type]
     dataset, plain = raw.load(), raw.split(training.experiment.validation)
     seen = sum((pairs(part.x, part.y) for part in plain[:3]), Counter[int]())
-    strange = sum((seen - pairs(dataset.x, dataset.y)).values())
+    whole = pairs(dataset.x, dataset.y)
+    strange, lost = sum((seen - whole).values()), max(0, len(dataset.x) - seen.total())
     for part, other in zip(splits[:3], plain[:3], strict=True):
         if splits.classes:
             strange += int((part.y != other.y).sum())
-    detail = "no example is in two parts, and each has the target it has in the data set"
+    detail = "each example is in one part, with the target it has in the data set"
     if strange:
-        detail = f"{strange:,} examples are in two parts or have another's target: see {_code(raw)}"
-    yield Line("split", not strange, detail)
+        code = f"{type(source).__name__}.split"
+        detail = f"{strange:,} examples are in two parts or have another's target: see {code}"
+    elif lost:
+        detail = f"{lost:,} examples are in no part: are their labels 0 to C - 1 for C classes?"
+    yield Line("split", not strange and not lost, detail)
 
 
 def labels(training: Training) -> Iterator[Line]:
@@ -108,7 +112,3 @@ def _labels_in_range(parts: tuple[Part, ...], names: tuple[str, ...]) -> Line:
     elif missing:
         detail = f"no training example of {', '.join(missing)}: it cannot be learnt"
     return Line("labels", ranged and not missing, detail)
-
-
-def _code(source: object) -> str:
-    return f"{type(source).__name__}.split"
