@@ -1,7 +1,7 @@
 # `make help` lists everything. The first use installs what is needed into .venv; later ones do not.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep ui test test-slow lint check format peers bench lock clean
+.PHONY: help install train sweep ui test test-slow durability lint check format peers bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ test: install  ## run the tests
 
 test-slow: install  ## run the long tests
 	$(PYTEST) -m slow $(ARGS)
+
+durability: install  ## kill, cut, fill and hang everything; a table of what was proved
+	$(PYTEST) tests/durability $(ARGS)
 
 lint: install  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .

@@ -1,7 +1,6 @@
 """The command line: `nnlab COMMAND ...`. Each command's module is imported when it is used."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -10,6 +9,7 @@ from nnlab import __version__
 from nnlab.commands import COMMANDS
 from nnlab.errors import UserError
 from nnlab.names import nearest
+from nnlab.runs.interrupts import Interrupted, check, heed
 
 USAGE = f"""usage: nnlab COMMAND [ARGUMENT ...]
 
@@ -28,7 +28,8 @@ Command = Callable[[Sequence[str]], int]
 
 
 def main() -> None:
-    """The console script: exit code 0 done, 1 failed or different, 2 bad input, 130 interrupted."""
+    """The console script: exit code 0 done, 1 failed or different, 2 bad input, 128 + its number
+    for a signal (130 for Ctrl-C)."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -37,17 +38,17 @@ def main() -> None:
     if arguments[0] == "--version":
         print(f"nnlab {__version__}")
         sys.exit(0)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heed()
     try:
-        sys.exit(_command(arguments[0])(arguments[1:]))
+        sys.exit(_done(arguments))
     except UserError as error:
         if debug:
             raise
         print(f"nnlab: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("nnlab: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except Interrupted as error:
+        print(f"nnlab: interrupted by {error}", file=sys.stderr)
+        sys.exit(128 + error.number)
     except BrokenPipeError:  # who reads our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -57,6 +58,17 @@ def main() -> None:
         message = str(error).strip() or "no message"
         print(f"nnlab: {type(error).__name__}: {message} (--debug shows more)", file=sys.stderr)
         sys.exit(1)
+
+
+def _done(arguments: Sequence[str]) -> int:
+    """Run the command; its exit code. A signal counts even where a library made it an error."""
+    try:
+        code = _command(arguments[0])(arguments[1:])
+    except Exception:
+        check()
+        raise
+    check()
+    return code
 
 
 def _command(name: str) -> Command:

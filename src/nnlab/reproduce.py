@@ -6,7 +6,6 @@ Everything comes from the tracking server; the run's directory need not exist an
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,6 @@ from typing import Any
 from nnlab.errors import UserError
 from nnlab.runs.plain import Config, load
 from nnlab.tracking.process import mlflow_command, mlflow_environment
-
-_INFINITY = sys.float_info.max
-"""What MLflow's database makes of infinity."""
-
 
 _NOT_BY_CONFIG = ("time_budget", "pruned", "interrupted", "died", "raised", "until", "cut")
 
@@ -136,7 +131,7 @@ def _same(old: float | None, new: float | None) -> bool:
         return False
     if math.isnan(old) or math.isnan(new):
         return math.isnan(old) and math.isnan(new)
-    return old == max(-_INFINITY, min(_INFINITY, new))
+    return old == new
 
 
 def _text(value: float | None) -> str:

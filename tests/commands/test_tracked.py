@@ -69,20 +69,70 @@ def test_another_store_or_server_is_part_of_what_to_do_next(said):
 
 @pytest.mark.parametrize("name", ["x[/red]", "a[b]", "a [bold]b", "\\[x"])
 def test_names_are_said_as_they_are_though_they_look_like_markup(said, name):
-    assert f"nothing is lost: it is in {name}/runs\n" in said(
-        Tracked(errors=(f"no [/tmp/{name}]",)), f"sqlite:///{name}/mlflow.db", name
+    assert f"nothing is lost: it is in {name}/runs, and `nnlab sync --store {name}` will" in said(
+        Tracked(failed={"aa": f"no [/tmp/{name}]"}), f"sqlite:///{name}/mlflow.db", name
     )
     assert f"of sqlite:///{name}/mlflow.db\n" in said(
         runs("aa"), f"sqlite:///{name}/mlflow.db", name
     )
 
 
-def test_each_error_is_said_once_and_that_nothing_is_lost(said):
-    out = said(Tracked(errors=("no route", "no disk")))
-    assert out.count("not yet in MLflow: ") == 2
-    assert "not yet in MLflow: no route\n" in out
-    assert "nothing is lost: it is in mlruns/runs\n" in out
-    assert "browse" not in out
+WHY = "http://h:1 does not answer"
+NOTHING_LOST = "nothing is lost: it is in mlruns/runs, and `nnlab sync` will send it\n"
+MISSING = {
+    "one run": (Tracked(failed={"a": WHY}), f"1 run ({WHY})"),
+    "of many, once": (Tracked(failed=dict.fromkeys("abc", WHY)), f"3 runs ({WHY})"),
+    "two reasons": (Tracked(failed={"a": WHY, "b": "no disk"}), f"2 runs ({WHY}; no disk)"),
+    "more": (Tracked(failed={"a": "x", "b": "y", "c": "z"}), "3 runs (x; y; ...)"),
+    "open": (Tracked(open={"a": "process 3 on h may go on with it"}),
+             "1 run (process 3 on h may go on with it)"),
+    "earlier ones too": (Tracked(failed={"a": WHY}, unsent=5), f"1 run ({WHY})"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tracked", "what"), MISSING.values(), ids=MISSING)
+def test_what_is_not_in_mlflow_is_said_in_one_line(said, tracked, what):
+    assert said(tracked) == f"not yet in MLflow: {what}; {NOTHING_LOST}"
+
+
+@pytest.mark.parametrize(
+    ("unsent", "line"),
+    [
+        (1, "1 earlier run is not in MLflow yet: `nnlab sync` sends it\n"),
+        (7, "7 earlier runs are not in MLflow yet: `nnlab sync` sends them\n"),
+    ],
+)
+def test_earlier_runs_that_are_not_in_mlflow_are_counted_in_one_line(said, unsent, line):
+    assert said(Tracked(unsent=unsent)) == line
+    told = said(Tracked(runs("aa").runs, unsent=unsent))
+    assert told.startswith(line)
+    assert "in MLflow: run maa" in told
+
+
+def test_what_is_left_is_left_at_once_and_without_a_word(monkeypatch, capsys):
+    left = []
+
+    class Process:
+        def __init__(self, uri, store):
+            pass
+
+        def follow(self, run):
+            pass
+
+        def leave(self):
+            left.append(self)
+
+        finish = None  # it would wait
+
+    monkeypatch.setattr("nnlab.commands.tracked.TrackingProcess", Process)
+    trackers = Trackers()
+    for uri in (LOCAL, "http://h:1"):
+        trackers.follow(Path(uri), SimpleNamespace(tracking=MLflow(uri), store=Path("mlruns")))
+    trackers.leave()
+    trackers.leave()
+    trackers.finish()
+    assert len(left) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_an_untracked_run_starts_no_process(monkeypatch, capsys):

@@ -4,16 +4,19 @@ import math
 import os
 import re
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nnlab.errors import UserError
 from nnlab.runs.config import prepare
+from nnlab.runs.destination import MLflow
 from nnlab.runs.environment import Environment
 from nnlab.runs.journal import JournalError, being_written, number, read
+from nnlab.runs.past import CONFIG, ENVIRONMENT, JOURNAL
 from nnlab.runs.plain import load
-from nnlab.runs.run import CONFIG, ENVIRONMENT, JOURNAL, Run, new_directory
+from nnlab.runs.run import Run, UnequalError, new_directory
 from nnlab.training.report import Report, Stop
 
 
@@ -25,7 +28,7 @@ def new(tmp_path, environment):
         arguments = {
             "kind": "train",
             "name": "digits-mlp",
-            "experiment": "digits",
+            "tracking": MLflow(experiment="digits"),
             "config": {"optimizer": {"name": "sgd", "lr": 1e-300}, "seed": 3},
             "environment": environment,
         }
@@ -201,6 +204,133 @@ def test_a_traceback_that_cannot_be_written_hides_neither_the_error_nor_the_end(
         raise ZeroDivisionError("the trouble")
     assert end(run) == ("FAILED", "raised", "ZeroDivisionError: the trouble")
     assert not being_written(run.path / JOURNAL)
+
+
+# going on
+
+
+@pytest.fixture
+def interrupted(new):
+    """The directory of a run that was interrupted after the reports of steps 0, 4 and 8."""
+    with pytest.raises(KeyboardInterrupt), new() as run:
+        run.checkpoints.mkdir()
+        list(run.record([report(0), report(4), report(8)]))
+        raise KeyboardInterrupt
+    return run.path
+
+
+def test_a_run_that_goes_on_keeps_its_records_and_adds_to_them(interrupted, environment):
+    before = (interrupted / JOURNAL).read_bytes()
+    with Run.reopen(interrupted, environment) as run:
+        assert (run.id, run.path) == (interrupted.name, interrupted)
+        again = [replace(report(step), seconds=99.0) for step in (0, 4, 8, 12)]
+        passed = list(run.record(again))
+    assert passed == [report(0), report(4), report(8), again[3]]  # as they are there
+    assert (interrupted / JOURNAL).read_bytes().startswith(before)
+    records = read(interrupted / JOURNAL)
+    kinds = ["start", "report", "report", "report", "end", "resumed", "report", "end"]
+    assert [record["type"] for record in records] == kinds
+    assert [record["n"] for record in records] == list(range(8))
+    assert records[5]["owner"]["pid"] == os.getpid()
+    assert end(run)[0] == "FINISHED"
+
+
+def test_nothing_is_written_before_a_run_goes_on(interrupted, environment):
+    before = (interrupted / JOURNAL).read_bytes()
+    run = Run.reopen(interrupted, environment)
+    assert being_written(interrupted / JOURNAL)
+    run.journal.close()
+    assert (interrupted / JOURNAL).read_bytes() == before
+
+
+def test_reports_come_back_from_the_journal_as_they_were(new, environment):
+    metrics = {"train/loss": 0.1 + 0.2, "train/r2": -math.inf, "lr": 5e-324, "x": math.nan}
+    first = Report(7, 1.75, metrics, 0.125)
+    last = Report(8, 2.0, {"train/loss": 1e-300}, 0.25, Stop("max_epochs", "2 epochs"))
+    with new() as run:
+        list(run.record([first, last]))
+    past = Run.reopen(run.path, environment)
+    past.journal.close()
+    assert repr(past.past.reports) == repr([first, last])
+
+
+ULP = math.nextafter(1 / 3, 1)
+UNEQUAL = {  # what is measured again instead of (0, {"a": 1 / 3, "b": nan}): what is said
+    "one ulp": (Report(0, 0.0, {"a": ULP, "b": math.nan}, 0), f"a at step 0 was {1 / 3!r} and"),
+    "nan": (Report(0, 0.0, {"a": math.nan, "b": math.nan}, 0), "a at step 0 was 0.33"),
+    "a number": (Report(0, 0.0, {"a": 1 / 3, "b": 1.0}, 0), "b at step 0 was nan and is now 1.0"),
+    "less": (Report(0, 0.0, {"a": 1 / 3}, 0), "b at step 0 was nan and is now None"),
+    "more": (Report(0, 0.0, {"a": 1 / 3, "b": math.nan, "c": 2.0}, 0), "c at step 0 was None and"),
+    "step": (Report(1, 0.0, {"a": 1 / 3, "b": math.nan}, 0), "step at step 0 was 0 and is now 1"),
+    "epoch": (Report(0, 0.5, {"a": 1 / 3, "b": math.nan}, 0), "epoch at step 0 was 0.0 and is"),
+}
+
+
+@pytest.mark.parametrize(("now", "said"), UNEQUAL.values(), ids=UNEQUAL)
+def test_what_is_measured_again_and_is_unequal_ends_the_run(new, environment, now, said):
+    then = Report(0, 0.0, {"a": 1 / 3, "b": math.nan}, 0.1)
+    with pytest.raises(KeyboardInterrupt), new() as run:
+        list(run.record([then]))
+        raise KeyboardInterrupt
+    with (
+        pytest.raises(UnequalError, match=re.escape(said)),
+        Run.reopen(run.path, environment) as on,
+    ):
+        list(on.record([now, report(4)]))
+    assert end(on)[:2] == ("FAILED", "raised")
+    assert [record["type"] for record in read(run.path / JOURNAL)].count("report") == 1
+
+
+def test_nan_that_is_nan_again_is_equal(new, environment):
+    then = Report(0, 0.0, {"a": math.nan, "b": math.inf}, 0.1)
+    with pytest.raises(KeyboardInterrupt), new() as run:
+        list(run.record([then]))
+        raise KeyboardInterrupt
+    with Run.reopen(run.path, environment) as on:
+        assert len(list(on.record([replace(then, metrics=dict(then.metrics))]))) == 1
+
+
+def test_a_run_that_is_being_written_is_refused_by_name_and_process(new, environment):
+    with new() as run, pytest.raises(UserError) as error:
+        Run.reopen(run.path, environment)
+    for word in (run.name, run.id, f"process {os.getpid()}"):
+        assert word in str(error.value)
+
+
+def test_a_torn_last_line_is_cut_off_when_a_run_goes_on(interrupted, environment):
+    whole = (interrupted / JOURNAL).read_bytes()
+    (interrupted / JOURNAL).write_bytes(whole + b'{"crc":"01234567","n":5,"ti')
+    with Run.reopen(interrupted, environment) as run:
+        list(run.record([report(0), report(4), report(8), report(12)]))
+    assert [record["n"] for record in read(interrupted / JOURNAL)] == list(range(8))
+    assert (interrupted / JOURNAL).read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_bytes(b""), "has no record"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"train/loss", b"train/lass", 1)),
+         "is damaged at byte"),
+        (lambda path: path.unlink(), "No such file"),
+    ],
+    ids=["empty", "damaged", "absent"],
+)  # fmt: skip
+def test_what_cannot_be_read_cannot_go_on(interrupted, environment, spoil, said):
+    spoil(interrupted / JOURNAL)
+    with pytest.raises(UserError, match=said):
+        Run.reopen(interrupted, environment)
+    assert not being_written(interrupted / JOURNAL)
+
+
+def test_checkpoints_stay_until_a_run_comes_to_its_end(interrupted, environment):
+    folder = interrupted / "checkpoints"
+    with pytest.raises(ZeroDivisionError), Run.reopen(interrupted, environment):
+        raise ZeroDivisionError
+    assert folder.is_dir()
+    with Run.reopen(interrupted, environment):
+        pass
+    assert not folder.exists()
 
 
 # a run of an experiment

@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -41,12 +42,25 @@ def test_running_statistics_are_saved_and_hashed_with_the_weights(tmp_path):
     assert digest(theta, np.empty(0)) == digest(theta)
 
 
-def test_weights_are_never_written_over(tmp_path):
-    (tmp_path / "weights.npz").write_bytes(b"precious")
+def test_a_save_that_fails_leaves_the_old_file_and_the_next_one_replaces_it(tmp_path, monkeypatch):
+    # a run that is gone on with saves its weights again
+    path = tmp_path / "weights.npz"
+    path.write_bytes(b"precious")
     network, weights = MLP(()).build(1, 1), (np.zeros(2), np.empty(0))
-    with pytest.raises(FileExistsError):
-        save(tmp_path / "weights.npz", network, weights, weights)
-    assert (tmp_path / "weights.npz").read_bytes() == b"precious"
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    for function in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, fail)
+            with pytest.raises(OSError, match="the disk is full"):
+                save(path, network, weights, weights)
+        assert path.read_bytes() == b"precious"
+    save(path, network, weights, weights)
+    with np.load(path, allow_pickle=False) as arrays:
+        assert "output.weight" in arrays
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_digest_is_of_the_dtype_and_the_bytes():

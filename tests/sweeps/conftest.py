@@ -2,6 +2,7 @@
 
 import pytest
 
+from nnlab.runs.destination import Untracked
 from nnlab.runs.environment import Environment
 from nnlab.runs.run import Run
 from nnlab.sweeps.definition import Definition
@@ -25,7 +26,7 @@ def new_study(tmp_path, environment):
             tmp_path,
             kind="study",
             name="study",
-            experiment="tests",
+            tracking=Untracked("tests"),
             config={"x": 1},
             environment=environment,
         )

@@ -2,14 +2,19 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
+from nnlab.runs.destination import MLflow
 from nnlab.runs.environment import Environment
+from nnlab.runs.owner import Owner
 from nnlab.runs.run import Run
 from nnlab.tracking.projection import Projection
 from nnlab.tracking.store import Store
@@ -75,12 +80,12 @@ def database(store, folder):
 def new_run(tmp_path):
     """Makes runs, to be written."""
 
-    def make(kind="train", config=None, experiment="unit", **more):
+    def make(kind="train", config=None, experiment="unit", uri=MLflow.uri, **more):
         return Run(
             tmp_path,
             kind=kind,
             name=kind,
-            experiment=experiment,
+            tracking=MLflow(uri, experiment),
             config=config or {"seed": 0, "optimizer": {"name": "sgd", "lr": 0.1}},
             environment=Environment(FACTS, ""),
             **more,
@@ -107,10 +112,30 @@ def sent(store, finished):
     """Makes a finished run that is in MLflow; its projection."""
 
     def make(*arguments, **settings):
-        projection = Projection(finished(*arguments, **settings))
-        projection.advance(store, last=True)
+        projection = Projection(finished(*arguments, **settings), store)
+        projection.advance(last=True)
         assert projection.done
         return projection
+
+    return make
+
+
+@pytest.fixture
+def died(new_run, monkeypatch):
+    """Makes a run whose process wrote these reports and died; its directory."""
+
+    def make(reports=({"train/loss": 1.0}, {"train/loss": 0.5}), torn=b"", **settings):
+        with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+            gone.wait()
+        with monkeypatch.context() as patch:
+            owner = replace(Owner.here(), pid=gone.pid)
+            patch.setattr(Owner, "here", lambda: owner)
+            run = new_run(**settings)
+        report(run, reports)
+        run.journal.close()
+        with run.journal.path.open("ab") as file:
+            file.write(torn)
+        return run.path
 
     return make
 

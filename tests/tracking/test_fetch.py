@@ -2,7 +2,7 @@ import json
 import re
 import subprocess
 import sys
-from math import nan
+from math import inf, nan
 
 import pytest
 import yaml
@@ -111,6 +111,33 @@ def test_the_best_of_what_is_no_study_or_has_none_is_refused(fetched, named):
     )
     named("aaa000000002", kind="study", reports=[])
     assert refused(fetched, "best of aaa000000002") == "study aaa000000002 has no complete trial"
+
+
+def test_values_that_are_not_finite_come_back_as_they_were(fetched, sent):
+    values = [1.0, nan, inf, -inf, 0.1 + 0.2]
+    logged = fetched(sent([{"train/loss": value, "lr": inf} for value in values]).run_id)
+    assert repr(logged["metrics"]["train/loss"]) == repr([[k, v] for k, v in enumerate(values)])
+    assert logged["metrics"]["lr"] == [[k, inf] for k in range(5)]
+    assert "non_finite" not in logged["metrics"]
+    steps = {step for points in logged["metrics"].values() for step, _ in points}
+    assert steps == set(range(5))
+
+
+def test_more_values_than_a_tag_holds_come_back_from_the_journal(fetched, sent, store):
+    values = [(inf, -inf, 0.5)[k % 3] for k in range(1500)]
+    projection = sent([{"train/loss": value} for value in values])
+    assert "cut" in store.client.get_run(projection.run_id).data.tags["non_finite/train/loss"]
+    logged = fetched(projection.run_id)
+    assert logged["metrics"]["train/loss"] == [[k, v] for k, v in enumerate(values)]
+
+
+def test_a_tag_that_is_cut_without_the_journal_is_refused(fetched, sent, store, tmp_path):
+    projection = sent([{"train/loss": inf}] * 1000)
+    folder = store.artifacts / "unit" / projection.run_id / "artifacts"
+    (folder / "journal.jsonl").write_text("x\n")
+    assert refused(fetched, projection.run_id) == (
+        f"run {projection.run_id} has no whole artifact journal.jsonl"
+    )
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "environment.json"])

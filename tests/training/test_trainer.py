@@ -26,6 +26,7 @@ from nnlab.core.warmup import LinearWarmup
 from nnlab.core.weighting import ByClass
 from nnlab.data.dataset import Dataset, Part
 from nnlab.data.sources import Diabetes, Digits, Iris, Source
+from nnlab.training.pause import Pause
 from nnlab.training.stopping import (
     AccuracyReached,
     LossBelow,
@@ -301,8 +302,120 @@ def test_with_any_part_stop_save_restore_go_on_equals_never_stopped(experiment, 
     rest = list(Training(changed).run(restored))
     assert without_time(rest) == without_time(reports[3:])
     for field in fields(state):
-        assert repr(getattr(restored, field.name)) == repr(getattr(whole, field.name))
+        if field.name != "seconds":
+            assert repr(getattr(restored, field.name)) == repr(getattr(whole, field.name))
     assert restored.theta.tobytes() == whole.theta.tobytes()
+
+
+# pauses
+
+
+ALL_AT_ONCE = {
+    "model": MLP((8,), batch_norm=True, dropout=0.3),
+    "optimizer": Momentum(0.05),
+    "schedule": ReduceOnPlateau("train/loss", evaluations=1, gamma=0.5, min_delta=0.2),
+    "averaging": SWA("9 steps", "2 steps"),
+    "stopping": (MaxEpochs(6), Patience(2, "validation/accuracy", "maximize"), LossBelow(1e-9)),
+    "evaluate_every": "7 steps",
+}
+PAUSED = {
+    **{repr(optimizer): {"optimizer": optimizer} for optimizer in OPTIMIZERS},
+    **DRAWN,
+    "all at once": ALL_AT_ONCE,
+    "all at once, at every step": ALL_AT_ONCE | {"evaluate_every": "1 step"},
+    "a divergence": {"optimizer": SGD(1e30), "penalty": L2(1.0), "evaluate_every": "5 steps"},
+}
+
+
+def bits(state):
+    """Every number of a state but the time, bit for bit."""
+
+    def of(value):
+        if isinstance(value, dict):
+            return {key: of(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [of(item) for item in value]
+        return (str((array := np.asarray(value)).dtype), array.shape, array.tobytes())
+
+    names = [field.name for field in fields(state) if field.name != "seconds"]
+    return {name: of(getattr(state, name)) for name in names}
+
+
+def spoil(state):
+    """Make every array of a state worthless."""
+    for array in (state.theta, state.buffers, *state.optimizer.values()):
+        array[...] = 77
+
+
+@pytest.mark.parametrize("pause", [{"step": 1}, {"at": -math.inf}], ids=["step", "time"])
+@pytest.mark.parametrize("changes", PAUSED.values(), ids=PAUSED)
+def test_pausing_at_every_step_and_going_on_with_a_copy_equals_never_pausing(
+    experiment, changes, pause
+):
+    changed = experiment(**{"averaging": EMA(0.9), "stopping": (MaxEpochs(4),)} | changes)
+    whole = (training := Training(changed)).start()
+    expected = list(training.run(whole))
+
+    state, reports, pauses = Training(changed).start(), [], []
+    while not reports or reports[-1].stop is None:
+        wanted = Pause(**{key: value + state.step for key, value in pause.items()})
+        event = next(Training(changed).events(state, wanted))
+        (reports if event else pauses).append(event)
+        old, state = state, deepcopy(state)
+        spoil(old)
+    assert repr(without_time(reports)) == repr(without_time(expected))  # NaN is as NaN was
+    assert bits(state) == bits(whole)
+    assert len(pauses) == whole.step - (len(expected) - 1)  # every step that has no report
+
+
+def test_a_training_pauses_at_the_wanted_step_alone(experiment):
+    training = Training(experiment())  # reports at 0, 4, 8, 12
+    state, seen = training.start(), []
+    pause = Pause(step=6)
+    for event in training.events(state, pause):
+        seen.append((state.step, event is not None))
+        if state.step == 6:
+            pause.step = 11  # it may be set at any time
+    assert seen == [(0, True), (4, True), (6, False), (8, True), (11, False), (12, True)]
+
+
+@pytest.mark.parametrize("step", [-1, 0, 4, 8, 12, 13, math.inf])
+def test_a_pause_where_a_report_is_or_nothing_asks_for_nothing_more(experiment, step):
+    training = Training(experiment())
+    state = training.start()
+    events = list(training.events(state, Pause(step=step)))
+    assert steps(events) == [0, 4, 8, 12]
+
+
+def test_a_training_pauses_after_the_step_in_which_the_moment_comes(experiment, monkeypatch):
+    training = Training(experiment(evaluate_every="100 steps", stopping=(MaxSteps(10),)))
+    state, seen = training.start(), []
+    monkeypatch.setattr("nnlab.training.trainer.perf_counter", lambda: float(state.step))
+    pause = Pause(at=4.0)
+    for event in training.events(state, pause):
+        if event is None:
+            seen.append(state.step)
+            pause.at = 7.0 if len(seen) == 1 else math.inf
+    assert seen == [4, 7]
+
+
+def test_the_time_trained_goes_on_where_it_was(experiment):
+    training = Training(experiment(stopping=(MaxSteps(10_000), TimeBudget(50.0))))
+    state = training.start()
+    next(training.run(state))
+    state.seconds = 1000.0
+    (last,) = training.run(state)
+    assert (last.stop.rule, last.step) == ("time_budget", 1)
+    assert 1000 <= last.seconds < 1050
+
+
+@pytest.mark.parametrize("recorded", [0, 1, 2, 3])
+def test_no_rule_about_time_ends_what_is_recorded(experiment, recorded):
+    training = Training(experiment(stopping=(TimeBudget(1e-9), MaxEpochs(50))))
+    *before, last = training.events(training.start(), Pause(), recorded)
+    assert steps(before) == [0, 4, 8][:recorded]
+    assert last.stop.rule == "time_budget"
+    assert last.step == (4 * recorded - 3 if recorded else 0)  # one step, looked at closely
 
 
 # the parts together

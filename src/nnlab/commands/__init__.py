@@ -5,6 +5,9 @@ COMMANDS = {
     "check": "check an experiment before money is spent on it",
     "sweep": "search for the best hyperparameters",
     "reproduce": "train a run again from its logged config and compare bit for bit",
+    "sync": "send to MLflow what is missing there",
+    "doctor": "find what disk and MLflow have wrong about runs, and mend it",
+    "gc": "list and remove run directories",
     "ui": "browse the runs in MLflow's interface",
     "completion": "print the shell code for tab completion",
 }

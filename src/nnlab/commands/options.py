@@ -28,8 +28,13 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with the URI filled in and checked."""
     options = parser.parse_args(arguments)
     options.uri = options.uri or f"sqlite:///{options.store}/mlflow.db"
+    check_uri(options.uri)
+    return options
+
+
+def check_uri(uri: str) -> None:
+    """Raise `UserError` if that is no tracker's URI."""
     try:
-        MLflow(options.uri)
+        MLflow(uri)
     except LawError as error:
         raise UserError(f"{error} (--uri)") from error
-    return options

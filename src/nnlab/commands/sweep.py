@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnlab.errors import UserError
@@ -11,6 +12,7 @@ from nnlab.runs.runtime import pin
 
 if TYPE_CHECKING:
     from nnlab.sweeps.definition import Definition
+    from nnlab.sweeps.sweep import Sweep
 
 DEFAULT = "digits"
 
@@ -56,13 +58,14 @@ def _sweep(definition: Definition) -> int:
     pin(config.runtime.threads)
     trackers = Trackers()
     sweep: Sweep | None = None
+    interrupted = False
     environment = capture()
     try:
         with Run(
             config.store,
             kind="study",
             name=definition.name,
-            experiment=config.tracking.experiment,
+            tracking=config.tracking,
             config={"sweep": definition.plain, "experiment": config.plain},
             environment=environment,
         ) as study:
@@ -74,9 +77,26 @@ def _sweep(definition: Definition) -> int:
                     for run in trial.runs:
                         trackers.follow(config.store / "runs" / run, config)
             board.conclude()
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
         for trial in sweep.settle() if sweep else ():
             for run in trial.runs:
                 trackers.follow(config.store / "runs" / run, config)
-        trackers.finish(sweep.best.run if sweep and sweep.best else None)
+        if interrupted:
+            trackers.leave()
+            _say_how_to_go_on(sweep, config.store)
+        else:
+            trackers.finish(sweep.best.run if sweep and sweep.best else None)
     return 0 if sweep and sweep.best else 1
+
+
+def _say_how_to_go_on(sweep: Sweep | None, store: Path) -> None:
+    """A line for each trial that was interrupted."""
+    from nnlab.commands.console import say
+
+    option = "" if store == Path("mlruns") else f" --store {store}"
+    for trial in sweep.trials if sweep else ():
+        if trial.state == "RUNNING" and trial.run:
+            say(f"to go on with trial {trial.number}: nnlab train --resume {trial.run}{option}")

@@ -1,11 +1,13 @@
 """What the commands do about tracking: start its process, follow runs, say where they are."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 from nnlab.commands.console import console, say
 from nnlab.runs.config import RunConfig
-from nnlab.tracking.process import TrackingProcess
+from nnlab.runs.destination import own_database
+from nnlab.tracking.process import Tracked, TrackingProcess
 
 
 class Trackers:
@@ -26,6 +28,12 @@ class Trackers:
             self._processes[key] = TrackingProcess(*key)
         self._processes[key].follow(run)
 
+    def leave(self) -> None:
+        """Let the processes complete by themselves what they follow, and don't wait for it."""
+        for process in self._processes.values():
+            process.leave()
+        self._processes.clear()
+
     def finish(self, best: str | None = None) -> None:
         """Wait until all is in MLflow; say what is not, and what to do with what is.
 
@@ -34,19 +42,44 @@ class Trackers:
         for (uri, store), process in self._processes.items():
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
-            for error in tracked.errors:
-                say(f"not yet in MLflow: {error}", "yellow")
-                say(f"nothing is lost: it is in {store}/runs")
+            option = "" if store == Path("mlruns") else f" --store {store}"
+            _say_what_is_missing(tracked, store, f"`nnlab sync{option}`")
             if len(tracked.runs) == 1:
                 (best,) = tracked.runs
                 say(f"in MLflow: run {tracked.runs[best]['mlflow']} of {uri}")
             elif tracked.runs:
                 say(f"in MLflow: {len(tracked.runs)} runs of {uri}")
-            local = uri == f"sqlite:///{store}/mlflow.db"
-            option = "" if store == Path("mlruns") else f" --store {store}"
+            local = uri == own_database(store)
             if best in tracked.runs:
                 remote = "" if local else f" --uri {uri}"
                 say(f"reproduce: nnlab reproduce {best}{option}{remote}")
             if tracked.runs:
                 browse = f"nnlab ui{option}" if local else uri
                 say(f"browse:    {browse}")
+        self._processes.clear()
+
+
+def counted(number: int, what: str = "run") -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def reasons(why: Mapping[str, str]) -> str:
+    """Why it is, said once for all the runs of which it is so; of many reasons the first two."""
+    different = list(dict.fromkeys(why.values()))
+    return "; ".join(different[:2]) + ("; ..." if len(different) > 2 else "")
+
+
+def _say_what_is_missing(tracked: Tracked, store: Path, sync: str) -> None:
+    """One line, if something is."""
+    missing = {**tracked.failed, **tracked.open}
+    if missing:
+        say(
+            f"not yet in MLflow: {counted(len(missing))} ({reasons(missing)}); "
+            f"nothing is lost: it is in {store}/runs, and {sync} will send it",
+            "yellow",
+        )
+    elif tracked.unsent:
+        are, them = ("is", "it") if tracked.unsent == 1 else ("are", "them")
+        earlier = counted(tracked.unsent, "earlier run")
+        say(f"{earlier} {are} not in MLflow yet: {sync} sends {them}", "yellow")

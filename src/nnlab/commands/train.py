@@ -1,26 +1,45 @@
-"""`nnlab train [OVERRIDES]`: a Hydra application that trains one experiment, or a grid of them."""
+"""`nnlab train [OVERRIDES]`: a Hydra application that trains one experiment, or a grid of them.
+
+`nnlab train --resume RUN` goes on with a run that was interrupted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnlab.commands.options import parser
+from nnlab.errors import UserError
 from nnlab.runs.compose import run_app
 from nnlab.runs.plain import Config
 from nnlab.runs.runtime import pin_config
 
 if TYPE_CHECKING:
     from nnlab.commands.tracked import Trackers
+    from nnlab.runs.config import RunConfig
+    from nnlab.runs.execution import Execution
+    from nnlab.runs.run import Run
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Train what the overrides compose."""
+    """Train what the overrides compose, or go on with a run."""
     trainings = Trainings()
     try:
-        run_app(arguments, trainings.train)
+        if any(argument.partition("=")[0] == "--resume" for argument in arguments):
+            made = parser("train", "Go on with an interrupted run, to the same bits.", uri=False)
+            made.add_argument(
+                "--resume", required=True, metavar="RUN", help="an id, or its beginning"
+            )
+            options = made.parse_args(arguments)
+            trainings.resume(Path(options.store), options.resume)
+        else:
+            run_app(arguments, trainings.train)
+    except KeyboardInterrupt:
+        trainings.leave()
+        raise
     finally:
-        if trainings.trackers:
-            trainings.trackers.finish(trainings.only)
+        trainings.finish()
     return 1 if trainings.failed else 0
 
 
@@ -34,38 +53,75 @@ class Trainings:
         self.failed = False
         self.trackers: Trackers | None = None
         self.runs: list[str] = []
-
-    @property
-    def only(self) -> str | None:
-        """The run of the one training, where there was one."""
-        return self.runs[0] if len(self.runs) == 1 else None
+        self.going: Run | None = None
+        """The run that is being trained."""
 
     def train(self, config: Config) -> None:
         """Train one experiment and print its results."""
         pin_config(config)
-        from nnlab.commands.console import console, results, say, uncertainty, with_progress
-        from nnlab.commands.tracked import Trackers
         from nnlab.runs.config import parse
         from nnlab.runs.execution import Execution
         from nnlab.runs.run import Run
 
         checked = parse(config)
         execution = Execution(checked)
+        self._train(checked, execution, Run.of(checked, "train"))
+
+    def resume(self, store: Path, text: str) -> None:
+        """Go on with a run that was interrupted, in its own directory."""
+        from nnlab.runs.destination import moved
+        from nnlab.runs.past import CONFIG, find
+        from nnlab.runs.plain import load
+
+        path = find(store, text)
+        config = moved(load(path / CONFIG), store)
+        pin_config(config)
+        from nnlab.commands.console import say
+        from nnlab.reproduce import environment_differences
+        from nnlab.runs.config import parse
+        from nnlab.runs.environment import recorded
+        from nnlab.runs.execution import Execution
+        from nnlab.runs.run import Run
+
+        run = Run.reopen(path)
+        try:
+            run.past.check_resumable(load(path / CONFIG))
+            checked = parse(config)
+            execution = Execution(checked)
+            for damage in execution.restore(run):
+                say(damage, "yellow")
+        except UserError:
+            run.journal.close()
+            raise
+        for difference in environment_differences(recorded(path), run.environment.facts):
+            say(f"the environment differs (then -> now): {difference}", "yellow")
+        say(f"going on at step {execution.step}; {len(run.past.reports)} evaluations are there")
+        self._train(checked, execution, run)
+
+    def _train(self, checked: RunConfig, execution: Execution, run: Run) -> None:
+        from nnlab.commands.console import console, results, say, uncertainty, with_progress
+        from nnlab.commands.tracked import Trackers
+
         trackers = self.trackers = self.trackers or Trackers()
 
         def follow(run: Run) -> None:
             trackers.follow(run.path, checked)
 
-        with Run.of(checked, "train") as run:
+        self.going = run
+        with run:
             follow(run)
             self.runs.append(run.id)
             say(f"{run.name}  run {run.id}", "bold")
-            if checked.preflight:
+            if checked.preflight and not run.past.reports:
                 say(f"{len(execution.preflight(run).lines)} checks are green (preflight.txt)")
             with execution.recorded(run, follow) as reports:
                 for report in with_progress(reports, execution.total):
                     last = report
                 execution.keep_weights(run)
+            if run.past.start["kind"] == "trial":  # resumed, without its sweep
+                state = "FAILED" if last.stop and last.stop.diverged else "COMPLETE"
+                run.tag({"nnlab.trial_state": state})
+        self.going = None
         assert last.stop is not None
         console.print(results(last.metrics))
         if len(execution.members) > 1:
@@ -79,3 +135,21 @@ class Trainings:
         if diverged:
             say("`nnlab check` with the same overrides may tell why", "red")
         self.failed |= last.stop.diverged
+        execution.heed()
+
+    def finish(self) -> None:
+        """Wait until all is in MLflow, unless the command was interrupted."""
+        if self.trackers:
+            self.trackers.finish(self.runs[0] if len(self.runs) == 1 else None)
+
+    def leave(self) -> None:
+        """Leave the rest to the tracking process, and say how to go on."""
+        from nnlab.commands.console import say
+
+        if self.trackers:
+            getattr(self.trackers, "leave", lambda: None)()
+            self.trackers = None
+        if self.going:
+            store = self.going.path.parents[1]
+            option = "" if store == Path("mlruns") else f" --store {store}"
+            say(f"to go on: nnlab train --resume {self.going.id}{option}")

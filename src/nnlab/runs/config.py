@@ -15,6 +15,7 @@ from nnlab.core.laws import LawError
 from nnlab.data.validation import KFold
 from nnlab.errors import UserError
 from nnlab.names import nearest
+from nnlab.runs.checkpoint import Interval
 from nnlab.runs.destination import Tracking
 from nnlab.runs.plain import Config
 from nnlab.runs.registry import GROUPS
@@ -52,9 +53,9 @@ KEYS = (
     "tracking",
     "runtime",
     "preflight",
+    "checkpoint_every",
     "store",
 )
-
 
 _KEYS = {
     "fraction": "validation.fraction",
@@ -74,6 +75,7 @@ class RunConfig:
     runtime: Runtime
     preflight: bool
     """Is the experiment checked before it is trained?"""
+    checkpoint_every: Interval
     store: Path
     plain: Config
     """The same as plain data."""
@@ -91,8 +93,10 @@ def parse(config: Config) -> RunConfig:
         raise UserError(f"store must name a folder, but got store={store!r}")
     parts = {group: build(group, config[group]) for group in _EXPERIMENT_GROUPS}
     values = {key: checked(config[key], kind, key) for key, kind in _EXPERIMENT_FIELDS.items()}
+    every = checked(config["checkpoint_every"], str, "checkpoint_every")
     try:
         experiment = Experiment(**parts, stopping=_rules(config["stopping"]), **values)
+        interval = Interval.parse(every, "checkpoint_every")
     except LawError as error:
         raise UserError(str(error)) from error
     return RunConfig(
@@ -100,6 +104,7 @@ def parse(config: Config) -> RunConfig:
         build("tracking", config["tracking"]),
         build("runtime", config["runtime"]),
         checked(config["preflight"], bool, "preflight"),
+        interval,
         Path(store),
         config,
     )

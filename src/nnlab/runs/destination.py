@@ -1,10 +1,13 @@
 """Where a run is shown, as the config says it. The sending is the tracking process's work."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from nnlab.core.laws import LawError
+from nnlab.runs.plain import Config
 
 _URI = re.compile(r"sqlite:///.+|(https?|postgresql|mysql)(\+\w+)?://[^\s/]+(/\S*)?")
 _NAME = re.compile(r"\w[\w .-]{0,199}", re.ASCII)  # it also names a folder of artifacts
@@ -53,3 +56,16 @@ class Untracked:
     @property
     def uri(self) -> None:
         return None
+
+
+def moved(config: Config, store: Path) -> Config:
+    """The config of a run whose store is found at `store` now, with the database that is in it."""
+    tracking = config.get("tracking")
+    if isinstance(tracking, Mapping) and tracking.get("uri") == own_database(config.get("store")):
+        tracking = {**tracking, "uri": own_database(store)}
+    return {**config, "store": str(store), "tracking": tracking}
+
+
+def own_database(store: object) -> str:
+    """The URI of the database in a store."""
+    return f"sqlite:///{store}/mlflow.db"

@@ -1,5 +1,6 @@
 """What a run was run with: code, packages, BLAS, processor. Recorded, and compared later."""
 
+import json
 import os
 import platform
 import subprocess
@@ -12,8 +13,12 @@ from typing import Any
 import numpy as np
 
 from nnlab import __version__
+from nnlab.runs.past import ENVIRONMENT
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "mlflow", "optuna")
+
+_READ_ONLY = ("--no-optional-locks",)
+"""Killed in the middle, git would leave a lock that blocks the user's own git."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,12 @@ def capture() -> Environment:
     """The environment of this process."""
     facts = _facts()
     return Environment(facts, uncommitted_diff() if facts["git"]["dirty"] else "")
+
+
+def recorded(path: Path) -> Mapping[str, Any]:
+    """The facts that the run in that directory was begun with."""
+    facts: Mapping[str, Any] = json.loads((path / ENVIRONMENT).read_text(encoding="utf-8"))
+    return facts
 
 
 def _facts() -> dict[str, Any]:
@@ -65,7 +76,7 @@ def _git(*arguments: str) -> str | None:
     """What git says of the repository that holds this package; None where it says nothing."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments],  # noqa: S607
+            ["git", *_READ_ONLY, "-C", str(Path(__file__).parent), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
             errors="replace",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from nnlab.runs.config import RunConfig, members, prepare
+from nnlab.runs.interrupts import Halt, Interrupted
+from nnlab.runs.member import Member
 from nnlab.runs.run import Run
 from nnlab.training.repeats import names, together
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import TimeBudget
-from nnlab.training.trainer import Training, TrainingState
 
 if TYPE_CHECKING:
     from nnlab.training.preflight.card import Card
@@ -30,26 +32,6 @@ class PreflightError(Exception):
         red = "; ".join(f"{line.name}: {line.detail}" for line in card.red)
         super().__init__(f"{len(card.red)} of {len(card.lines)} checks are red: {red}")
         self.card = card
-
-
-@dataclass
-class Member:
-    """One training of an execution."""
-
-    config: RunConfig
-    training: Training
-    state: TrainingState
-    run: Run | None = None
-    open: ExitStack = field(default_factory=ExitStack)
-    """Closes the run."""
-    hashes: dict[str, str] | None = None
-
-    def keep_weights(self) -> dict[str, str]:
-        """Save the weights, once; their hashes."""
-        assert self.run is not None
-        if self.hashes is None:
-            self.hashes = self.run.keep_weights(self.training, self.state)
-        return self.hashes
 
 
 class Execution:
@@ -81,6 +63,7 @@ class Execution:
         self.members = [Member(one, training, training.start()) for one, training in trainings]
         totals = [training.total for _, training in trainings]
         self.total = None if None in totals else max(total or 0 for total in totals)
+        self._halt = Halt([member.pause for member in self.members])
 
     def preflight(self, run: Run) -> Card:
         """Check the first member's experiment; raises `PreflightError` if a line is red. The card
@@ -94,6 +77,27 @@ class Execution:
         return card
 
     @property
+    def step(self) -> int:
+        """How far its trainings have come: all of them."""
+        return min(member.state.step for member in self.members)
+
+    def heed(self) -> None:
+        """Raise `Interrupted` if a signal asked for the end; it is a safe point between reports."""
+        self._halt.check()
+
+    def restore(self, run: Run) -> list[str]:
+        """Go on with `run`, which was interrupted; what is wrong with its newest checkpoints.
+
+        Raises `UserError` where it cannot go on.
+        """
+        if len(self.members) == 1:
+            return self.members[0].restore(run)
+        damaged = []
+        for member, id in zip(self.members, run.past.members, strict=False):
+            damaged += member.restore(Run.reopen(run.path.parent / id, run.environment))
+        return damaged
+
+    @property
     def metric_names(self) -> list[str]:
         """What every report measures."""
         return names(self.members[0].training.metric_names, self.seeds, self.folds)
@@ -104,17 +108,27 @@ class Execution:
     ) -> Iterator[Iterator[Report]]:
         """The reports, each in its run's journal and, as a mean, in that of `run` before it is
         yielded. `started` is told of every nested run."""
-        if len(self.members) == 1:
-            (member,) = self.members
-            member.run = run
-            yield run.record(member.training.run(member.state))
-            return
-        with ExitStack() as nested:
-            for k, member in enumerate(self.members):
-                nested.push(member.open)
-                member.run = member.open.enter_context(self._nested(k, member, run))
-                started(member.run)
-            yield run.record(self._together())
+        with ExitStack() as nested, self._halt:
+            if len(self.members) == 1:
+                (member,) = self.members
+                member.run = run
+                reports = member.reports(self._halt)
+            else:
+                for k, member in enumerate(self.members):
+                    nested.push(member.open)
+                    if member.run is None:
+                        member.run = self._nested(k, member, run)
+                    member.open.enter_context(member.run)
+                    started(member.run)
+                reports = self._together(run)
+            try:
+                yield run.record(reports)
+                run.journal.sync()  # what its members' ends rest on
+            except Interrupted as error:
+                for member in self.members:
+                    if error.safe and member.hashes is None:
+                        member.save()
+                raise
 
     def end(self, status: str, rule: str, reason: str) -> None:
         """Say how the members that have not ended by themselves ended."""
@@ -137,20 +151,26 @@ class Execution:
         parts += [f"fold-{fold}"] if self.folds > 1 else []
         tags = {"nnlab.member": str(k)}
         name = "-".join(parts)
-        return Run.of(member.config, "member", tags, run.id, run.environment, name)
+        nested = Run.of(member.config, "member", tags, run.id, run.environment, name)
+        nested.journal.sync()  # it is there before the run says that it has it
+        run.journal.append("member", run=nested.id)
+        return nested
 
-    def _together(self) -> Iterator[Report]:
-        began = perf_counter()
+    def _together(self, run: Run) -> Iterator[Report]:
+        recorded = run.past.reports
+        began = perf_counter() - (recorded[-1].seconds if recorded else 0.0)
         streams = []
         for member in self.members:
             assert member.run is not None
-            streams.append(member.run.record(member.training.run(member.state)))
+            streams.append(member.run.record(member.reports(self._halt)))
         latest = [next(stream) for stream in streams]
         step = 0
-        while True:
+        for k in count():
             report = together(latest, self.seeds, self.folds, step)
-            if report.stop is None:
+            if report.stop is None and k >= len(recorded):
                 report = replace(report, stop=self._stop(step, perf_counter() - began))
+            elif report.stop is None:
+                report = replace(report, stop=recorded[k].stop)
             for member, one in zip(self.members, latest, strict=True):
                 if one.stop:  # its weights and its end are safe, whatever becomes of the others
                     member.keep_weights()
@@ -161,10 +181,10 @@ class Execution:
             yield report
             if report.stop:
                 return
-            going = [k for k, one in enumerate(latest) if one.stop is None]
-            for k in going:
-                latest[k] = next(streams[k])
-            step = max(step + 1, *(latest[k].step for k in going))
+            going = [i for i, one in enumerate(latest) if one.stop is None]
+            for i in going:
+                latest[i] = next(streams[i])
+            step = max(step + 1, *(latest[i].step for i in going))
 
     def _stop(self, step: int, seconds: float) -> Stop | None:
         if self.until is not None:

@@ -1,15 +1,17 @@
 """The journal of a run: what was measured, on disk before anyone is told of it.
 
-A file of lines, each a JSON object `{"crc":"xxxxxxxx","n":0,"time":1763683200000,"type":...}`:
-`crc` is the CRC-32 of the rest of the line (from `"n"` to before the newline), `n` counts from 0,
-`time` is in milliseconds since 1970 and never decreases. Floats are written with the digits that
-give the same bits back; NaN and infinities as the texts "NaN", "Infinity", "-Infinity".
+A file of lines (docs/journal.md has the format), each a JSON object
+`{"crc":"xxxxxxxx","n":0,"time":1763683200000,"type":...}`: `crc` is the CRC-32 of the rest of the
+line (from `"n"` to before the newline), `n` counts from 0, `time` is in milliseconds since 1970 and
+never decreases. Floats are written with the digits that give the same bits back; NaN and infinities
+as the texts "NaN", "Infinity", "-Infinity".
 
 Records are written in groups: a thread writes all that has come since its last write and syncs
 it, while the next group gathers. A last line without its newline is a torn write and is dropped
 on reading; damage anywhere else is an error with its position.
 """
 
+import atexit
 import fcntl
 import json
 import math
@@ -20,33 +22,66 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import IO, Any, NamedTuple, Self, TypeVar
 from zlib import crc32
 
 Record = Mapping[str, Any]
 Item = TypeVar("Item")
 
-_HEAD = len('{"crc":"xxxxxxxx",')
+HEAD = len('{"crc":"xxxxxxxx",')
 
 
 class JournalError(Exception):
     """A journal that cannot be read as it was written, or cannot be written."""
 
 
+class LockedError(JournalError):
+    """A journal that another process is writing."""
+
+
 class Journal:
-    """A new journal, open for writing by this process alone."""
+    """A journal, open for writing by this process alone; `Journal(path)` begins a new one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.past: list[Record] = []
+        """The records that were there before."""
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._queue: SimpleQueue[Any] = (
-            SimpleQueue()
-        )  # (time, text), a lock to release, None: the end
+        for folder in (path.parent, path.parent.parent):  # or a power cut may take the file's name
+            _sync_folder(folder)
+        self._begin()
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """Go on with a journal that was left, after its last whole record.
+
+        Raises `LockedError` if a living process writes it, `JournalError` if it is damaged.
+        """
+        journal = cls.__new__(cls)
+        journal.path = path
+        journal._file = path.open("r+b", buffering=0)
+        try:
+            lock(journal._file, path)
+            if not os.fstat(journal._file.fileno()).st_nlink:  # while we waited for the lock
+                raise JournalError(f"{path} was removed")
+            reader = JournalReader(path)
+            journal.past = reader.rest()
+            journal._file.truncate(reader.offset)
+            journal._file.seek(reader.offset)
+        except BaseException:
+            journal._file.close()
+            raise
+        journal._begin()
+        return journal
+
+    def _begin(self) -> None:
+        self._queue: SimpleQueue[Any] = SimpleQueue()  # _Text, a lock to release, None: the end
         self._closed = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # whatever ends the process but a kill
 
     def append(self, kind: str, /, **fields: Any) -> None:
         """Add a record; it is on disk soon after, at the latest when `sync` returns.
@@ -55,11 +90,8 @@ class Journal:
         is handed to the thread goes through a queue whose `put` cannot be interrupted. (A lock
         taken in Python may stay held for ever when an interrupt comes just after it was taken.)
         """
-        text = _json({"type": kind, **fields})
         self._raise_error()
-        if self._closed:
-            raise JournalError(f"{self.path} is closed")
-        self._queue.put((time.time_ns() // 1_000_000, text))
+        self._put(_Text(_now(), _json({"type": kind, **fields})))
 
     def sync(self) -> None:
         """Return when every record appended so far is on disk."""
@@ -70,41 +102,75 @@ class Journal:
             done.acquire()  # the thread releases it
         self._raise_error()
 
+    def conclude(self, kind: str, /, **fields: Any) -> None:
+        """Add the last record and close. It is tried also where an earlier one failed: on a full
+        disk a short line may still fit."""
+        self._put(_Text(_now(), _json({"type": kind, **fields}), last=True))
+        self.close()
+
     def close(self) -> None:
         """Write what waits, and end."""
         self._closed = True
         self._queue.put(None)
         self._thread.join()
         self._file.close()
+        atexit.unregister(self.close)  # not before: a signal may have cut the wait short
         self._raise_error()
+
+    def _put(self, text: "_Text") -> None:
+        if self._closed:
+            raise JournalError(f"{self.path} is closed")
+        self._queue.put(text)
 
     def _write(self) -> None:
         """The thread: number what has come, write it in one go, say that it is on disk."""
-        n = latest = 0
-        going = True
+        n, latest = len(self.past), self.past[-1]["time"] if self.past else 0
+        size, going = self._file.tell(), True
         while going:
-            lines, waiting = [], []
+            lines: list[bytes] = []
+            waiting = []
             for item in _all_of(self._queue):
                 if item is None:
                     going = False
-                elif isinstance(item, tuple):
-                    latest = max(latest, item[0])
-                    lines.append(_line(f'"n":{n},"time":{latest},{item[1]}'))
-                    n += 1
-                else:
+                elif not isinstance(item, _Text):
                     waiting.append(item)
-            if lines and self._error is None:
-                try:
-                    _write_all(self._file.fileno(), b"".join(lines))
-                    os.fsync(self._file.fileno())
-                except OSError as error:
-                    self._error = error
+                elif self._error is None or item.last:
+                    latest = max(latest, item.time)
+                    lines.append(_line(f'"n":{n + len(lines)},"time":{latest},{item.text}'))
+            if lines:
+                whole = self._write_lines(b"".join(lines), size)
+                n += whole.count(b"\n")
+                size += len(whole)
             for done in waiting:
                 done.release()
+
+    def _write_lines(self, data: bytes, size: int) -> bytes:
+        """Write and sync `data` at the end, where the file has that size; the whole lines that
+        were written. After an error nothing else stays."""
+        descriptor = self._file.fileno()
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        except OSError as error:
+            self._error = self._error or error
+            written = os.fstat(descriptor).st_size - size
+            data = data[: data.rfind(b"\n", 0, max(written, 0)) + 1]
+            with suppress(OSError):
+                os.ftruncate(descriptor, size + len(data))
+                os.lseek(descriptor, 0, os.SEEK_END)
+        return data
 
     def _raise_error(self) -> None:
         if self._error is not None:
             raise JournalError(f"{self.path} cannot be written: {self._error}") from self._error
+
+
+class _Text(NamedTuple):
+    """A record on its way to the file."""
+
+    time: int
+    text: str
+    last: bool = False
 
 
 class JournalReader:
@@ -112,14 +178,15 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
+        self.offset = 0
+        """Bytes read: the end of the last whole record."""
         self._next = 0
 
     def poll(self) -> list[Record]:
         """The complete records since the last poll; raises `JournalError` on damage."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 text = file.read()
         except FileNotFoundError:
             return []
@@ -130,13 +197,22 @@ class JournalReader:
                 if records:  # good ones first; the next poll begins at the damage
                     break
                 raise JournalError(
-                    f"{self.path} is damaged at byte {self._offset}: "
+                    f"{self.path} is damaged at byte {self.offset}: "
                     f"record {self._next} was expected there"
                 )
             records.append(record)
-            self._offset += len(line) + 1
+            self.offset += len(line) + 1
             self._next += 1
         return records
+
+    def rest(self) -> list[Record]:
+        """All that is there; raises `JournalError` on damage, also behind good records."""
+        return self.poll() + self.poll()  # the second raises where damage ended the first
+
+    def sync(self) -> None:
+        """Return when all that was read is on disk, should its writer not have got so far."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def being_written(path: Path) -> bool:
@@ -153,9 +229,28 @@ def being_written(path: Path) -> bool:
 
 def read(path: Path) -> list[Record]:
     """All records of a journal; a torn last line is dropped, other damage is an error."""
-    reader = JournalReader(path)
-    records = reader.poll()
-    return records + reader.poll()  # the second raises where damage ended the first
+    return JournalReader(path).rest()
+
+
+def ends(path: Path) -> tuple[Record, Record] | None:
+    """The first record and the last whole one, however long the journal is; None where either
+    is not what was written."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            size, length = file.seek(0, os.SEEK_END), 4096
+            while True:
+                file.seek(max(0, size - length))
+                tail = file.read(length)
+                lines = tail.split(b"\n")[:-1]  # without what is torn
+                if len(lines) > 1 or length >= size:
+                    break
+                length *= 8
+    except OSError:
+        return None
+    last = lines[-1] if lines else b""
+    records = decode(first.removesuffix(b"\n")), decode(last)
+    return None if records[0] is None or records[1] is None else (records[0], records[1])
 
 
 def encode(record: Record) -> bytes:
@@ -165,8 +260,8 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes) -> Record | None:
     """The record in a line without its newline, or None if it is not what was written."""
-    body = line[_HEAD:]
-    if line[:_HEAD] != b'{"crc":"%08x",' % crc32(body):
+    body = line[HEAD:]
+    if line[:HEAD] != b'{"crc":"%08x",' % crc32(body):
         return None
     record: Record = json.loads(b"{" + body)
     return record
@@ -196,6 +291,29 @@ def _json(record: Record) -> str:
 def _line(text: str) -> bytes:
     body = text.encode()
     return b'{"crc":"%08x",%b\n' % (crc32(body), body)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def lock(file: IO[bytes], path: Path) -> None:
+    """Lock the file as its writer does; raises `LockedError` if a living process writes it."""
+    # who only looks whether it is locked holds it for an instant
+    for pause in (0.01, 0.05, 0.25, None):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if pause:
+            time.sleep(pause)
+    raise LockedError(f"{path} is being written by another process")
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    with suppress(OSError):  # not every file system can
+        os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _all_of(queue: SimpleQueue[Item]) -> Iterator[Item]:

@@ -5,6 +5,7 @@
   environment.json    code, packages, BLAS, processor
   uncommitted.diff    where the code differed from its commit
   journal.jsonl       every report, and how the run ended
+  checkpoints/        the last two states to go on from, until the run has ended
   weights.npz         final weights, raw and averaged
   traceback.txt       where the run raised
   preflight.txt       the card of `preflight=true`
@@ -13,6 +14,7 @@
 
 import json
 import secrets
+import shutil
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,13 +25,22 @@ from typing import Any, Self
 from nnlab.errors import UserError
 from nnlab.runs import weights
 from nnlab.runs.config import RunConfig
+from nnlab.runs.destination import Tracking
 from nnlab.runs.environment import Environment, capture
-from nnlab.runs.journal import Journal
+from nnlab.runs.journal import Journal, JournalError, LockedError, read
+from nnlab.runs.owner import Owner
+from nnlab.runs.past import CONFIG, ENVIRONMENT, JOURNAL, Past, owner_of
 from nnlab.runs.plain import Config, dump, flatten
 from nnlab.training.report import Report
 from nnlab.training.trainer import Training, TrainingState
 
-JOURNAL, CONFIG, ENVIRONMENT = "journal.jsonl", "config.yaml", "environment.json"
+CHECKPOINTS, WEIGHTS = "checkpoints", "weights.npz"
+HASHES = ("nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256")
+"""The tags that say whether two runs are equal."""
+
+
+class UnequalError(Exception):
+    """What a resumed training measures again is not what was recorded."""
 
 
 class Run:
@@ -45,14 +56,14 @@ class Run:
         *,
         kind: str,
         name: str,
-        experiment: str,
+        tracking: Tracking,
         config: Config,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
         environment: Environment | None = None,
     ) -> None:
-        """`kind` is train, study, trial, reproduction or member (one of several trainings);
-        `parent` the id of the run that it is nested in."""
+        """A new run. `kind` is train, study, trial, reproduction or member (one of several
+        trainings); `parent` the id of the run that it is nested in."""
         self.id = secrets.token_hex(6)
         self.name = f"{name}-{self.id[:4]}"
         self.path = new_directory(store / "runs" / self.id)
@@ -63,22 +74,50 @@ class Run:
         (self.path / ENVIRONMENT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
         if self.environment.diff:
             (self.path / "uncommitted.diff").write_text(self.environment.diff, encoding="utf-8")
-        self.journal = Journal(self.path / JOURNAL)
-        self.journal.append(
-            "start",
-            run=self.id,
-            kind=kind,
-            name=self.name,
-            experiment=experiment,
-            parent=parent,
-            params=dict(flatten(config)),
-            tags={
+        start = {
+            "run": self.id,
+            "kind": kind,
+            "name": self.name,
+            "experiment": tracking.experiment,
+            "uri": tracking.uri,
+            "parent": parent,
+            "owner": Owner.here().plain,
+            "params": dict(flatten(config)),
+            "tags": {
                 "nnlab.version": facts["nnlab"],
                 "nnlab.git_commit": str(facts["git"]["commit"]),
                 "nnlab.git_dirty": str(facts["git"]["dirty"]),
                 **(tags or {}),
             },
-        )
+        }
+        self.past = Past([{"type": "start", **start}])
+        self.journal = Journal(self.path / JOURNAL)
+        self.journal.append("start", **start)
+
+    @classmethod
+    def reopen(cls, path: Path, environment: Environment | None = None) -> Self:
+        """The run in that directory, to go on with; `past` is what it did until now. Nothing is
+        written before the context is entered.
+
+        Raises `UserError` if a living process writes it or its journal cannot be read.
+        """
+        run = cls.__new__(cls)
+        try:
+            run.journal = Journal.reopen(path / JOURNAL)
+        except LockedError as error:
+            name = f"{Past(read(path / JOURNAL)).start['name']} (run {path.name})"
+            raise UserError(f"{name} is being written by {owner_of(path)}") from error
+        except (JournalError, OSError) as error:
+            raise UserError(str(error)) from error
+        run.path = path
+        if not run.journal.past:
+            run.journal.close()
+            raise UserError(f"{path / JOURNAL} has no record; there is nothing to go on with")
+        run.past = Past(run.journal.past)
+        run.id, run.name = run.past.start["run"], run.past.start["name"]
+        run.environment = environment or capture()
+        run._ended = None
+        return run
 
     @classmethod
     def of(
@@ -97,7 +136,7 @@ class Run:
             config.store,
             kind=kind,
             name=name or "-".join(parts),
-            experiment=config.tracking.experiment,
+            tracking=config.tracking,
             config=plain,
             tags=tags,
             parent=parent,
@@ -105,14 +144,26 @@ class Run:
         )
 
     def record(self, reports: Iterable[Report]) -> Iterator[Report]:
-        """The same reports, each in the journal before it is passed on."""
-        for report in reports:
-            self.journal.append(
-                "report",
-                step=report.step,
-                metrics={**report.metrics, "epoch": report.epoch},
-                seconds=report.seconds,
-            )
+        """The same reports, each in the journal before it is passed on.
+
+        Those that a resumed run measures again must be equal to what is there, and are passed on
+        as they are there; raises `UnequalError`.
+        """
+        recorded = self.past.reports
+        for k, new in enumerate(reports):
+            report = new
+            if k < len(recorded):
+                report = recorded[k]
+                _check_equal(report, new)
+            else:
+                stop = {"stop": vars(report.stop)} if report.stop else {}
+                self.journal.append(
+                    "report",
+                    step=report.step,
+                    metrics={**report.metrics, "epoch": report.epoch},
+                    seconds=report.seconds,
+                    **stop,
+                )
             if report.stop:
                 status = "FAILED" if report.stop.diverged else "FINISHED"
                 self.end(status, report.stop.rule, report.stop.reason)
@@ -122,14 +173,16 @@ class Run:
         """Save the weights and tag the run with their hashes, which are returned."""
         network, raw = training.network, (state.theta, state.buffers)
         averaged = training.averaged(state), training.averaged_buffers(state)
-        weights.save(self.path / "weights.npz", network, raw, averaged)
-        hashes = {
-            "nnlab.weights_sha256": weights.digest(*raw),
-            "nnlab.averaged_sha256": weights.digest(*averaged),
-            "nnlab.data_sha256": training.splits.fingerprint,
-        }
+        weights.save(self.path / WEIGHTS, network, raw, averaged)
+        digests = weights.digest(*raw), weights.digest(*averaged), training.splits.fingerprint
+        hashes = dict(zip(HASHES, digests, strict=True))
         self.tag(hashes)
         return hashes
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.path / CHECKPOINTS
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Add tags."""
@@ -145,6 +198,8 @@ class Run:
         self._ended = {"status": status, "rule": rule, "reason": reason}
 
     def __enter__(self) -> Self:
+        if self.journal.past:
+            self.journal.append("resumed", owner=Owner.here().plain)
         return self
 
     def __exit__(
@@ -154,17 +209,20 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            self.end("KILLED", "interrupted", "interrupted")
+            reason = " by ".join(filter(None, ("interrupted", str(error))))
+            self.end("KILLED", "interrupted", reason)
         elif error is not None:
             text = "".join(traceback.format_exception(error))
             with suppress(OSError):  # it must not hide the error, nor the end
                 (self.path / "traceback.txt").write_text(text, encoding="utf-8")
             self.end("FAILED", "raised", f"{type(error).__name__}: {error}")
         ended = self._ended or {"status": "FINISHED", "rule": "done", "reason": "done"}
-        try:
-            self.journal.append("end", **ended)
-        finally:
-            self.journal.close()
+        if error is None:
+            self.journal.conclude("end", **ended)
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            return
+        with suppress(JournalError):  # nor must this
+            self.journal.conclude("end", **ended)
 
 
 def new_directory(path: Path) -> Path:
@@ -177,3 +235,17 @@ def new_directory(path: Path) -> Path:
             f"but {path.parent} cannot be: {error.strerror} (store)"
         ) from error
     return path
+
+
+def _check_equal(then: Report, now: Report) -> None:
+    if then is now:
+        return
+    old = {**then.metrics, "step": then.step, "epoch": then.epoch}
+    new = {**now.metrics, "step": now.step, "epoch": now.epoch}
+    for key in dict.fromkeys((*old, *new)):
+        before, after = old.get(key), new.get(key)
+        if before != after and not (before != before and after != after):  # NaN is as NaN was
+            raise UnequalError(
+                f"{key} at step {then.step} was {before!r} and is now {after!r}: the code, the "
+                "data or the machine is another one, so this run cannot go on; start a new one"
+            )

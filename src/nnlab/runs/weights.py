@@ -1,5 +1,6 @@
 """Weights as a file of named arrays, and as a hash that says whether two runs are equal."""
 
+import io
 from hashlib import sha256
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from nnlab.core.arrays import Array
 from nnlab.core.model import Network
+from nnlab.runs import atomic
 
 Weights = tuple[Array, Array]
 """theta `(P,)` and the running statistics `(B,)`."""
@@ -20,8 +22,9 @@ def save(path: Path, network: Network, raw: Weights, averaged: Weights) -> None:
         for layout, vector in ((network.layout, theta), (network.buffers, buffers))
         for name, array in layout.views(vector).items()
     }
-    with path.open("xb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    atomic.write(path, content.getbuffer())
 
 
 def digest(*vectors: Array) -> str:

@@ -16,8 +16,9 @@ from typing import Protocol
 from nnlab.sweeps.trial import Job, Outcome, Started, run_trial
 from nnlab.training.report import Report
 
-Hear = Callable[[Started | Report], bool]
-"""Called with what a trial sends; for a report the answer says whether it may go on."""
+Hear = Callable[[Started | Report], bool | None]
+"""Called with what a trial sends; for a report the answer says whether it may go on, and None that
+nobody decides any more: the engine is about to be closed."""
 
 
 class Engine(Protocol):
@@ -85,7 +86,9 @@ class LocalEngine:
                         run = run if message.nested else message.run
                         hear(message)
                     else:
-                        ours.send(hear(message) and not self._closing)
+                        answer = hear(message)
+                        if answer is not None and not self._closing:
+                            ours.send(answer)
         child.join()
         self._children.discard(child)
         return outcome or self._died(child.exitcode, run)

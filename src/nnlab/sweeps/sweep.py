@@ -126,13 +126,13 @@ class Sweep:
         study.journal.append("asked", trial=number, values=dict(values))
         job = Job(number, self._candidates.config(values), study.id, environment)
 
-        def hear(message: Started | Report) -> bool:
+        def hear(message: Started | Report) -> bool | None:
             answer: Future[bool] | None = Future() if isinstance(message, Report) else None
             self._heard.put(_Heard(number, message, answer))
             while answer and not self._closed:
                 with suppress(TimeoutError):
                     return answer.result(timeout=0.5)
-            return not self._closed
+            return None
 
         def ended(future: "Future[Outcome]") -> None:
             if future.cancelled():

@@ -4,7 +4,8 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -12,10 +13,16 @@ from multiprocessing.connection import Connection, wait
 from nnlab.runs.config import parse
 from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
+from nnlab.runs.interrupts import heed
+from nnlab.runs.journal import JournalError
 from nnlab.runs.plain import Config
 from nnlab.runs.run import Run
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
+
+STATE = "nnlab.trial_state"
+"""The tag that says a trial's state."""
+_LISTEN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,21 +58,24 @@ def run_trial(job: Job, channel: Connection) -> None:
     """Run the job; talk over the channel.
 
     What is sent: `Started`, a `Report` for each evaluation, the `Outcome`. Each report is
-    answered: True to go on, False to stop here.
+    answered: True to go on, False to stop here. SIGTERM ends it at a safe point, to be resumed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     run_id = None
     try:
+        heed()
         checked = parse(job.config)
         execution = Execution(checked)
         tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
         last: Report | None = None
         pruned = False
-        with Run.of(
-            checked, "trial", tags, job.study, job.environment, f"trial-{job.number:03}"
-        ) as run:
+        with (
+            Run.of(
+                checked, "trial", tags, job.study, job.environment, f"trial-{job.number:03}"
+            ) as run,
+            _tagged(run),
+        ):
             run_id = run.id
             channel.send(Started(run.id))
 
@@ -77,6 +87,8 @@ def run_trial(job: Job, channel: Connection) -> None:
             with execution.recorded(run, started) as reports:
                 for last in reports:
                     channel.send(last)
+                    while not channel.poll(_LISTEN_SECONDS):
+                        execution.heed()
                     pruned = not channel.recv() and last.stop is None
                     if pruned:
                         ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
@@ -85,12 +97,24 @@ def run_trial(job: Job, channel: Connection) -> None:
                         break
                 execution.keep_weights(run)
             outcome = _outcome(last, run.id, pruned)
-            run.tag({"nnlab.trial_state": outcome.state})
+            run.tag({STATE: outcome.state})
         channel.send(outcome)
-    except KeyboardInterrupt:
-        channel.send(Outcome("KILLED", "interrupted", run_id))
+    except KeyboardInterrupt as error:
+        channel.send(Outcome("KILLED", f"interrupted by {error}", run_id))
     except Exception as error:
         channel.send(Outcome("FAILED", f"{type(error).__name__}: {error}", run_id))
+
+
+@contextmanager
+def _tagged(run: Run) -> Iterator[None]:
+    """Tag the run of a trial that does not come to its end."""
+    try:
+        yield
+    except BaseException as error:
+        state = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        with suppress(JournalError):  # it must not hide the error
+            run.tag({STATE: state})
+        raise
 
 
 def _outcome(last: Report | None, run: str, pruned: bool) -> Outcome:

@@ -9,6 +9,7 @@ error, with exit code 2.
 """
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -20,8 +21,11 @@ from mlflow.tracking import MlflowClient
 
 from nnlab.errors import UserError, first_line
 from nnlab.names import nearest
-from nnlab.runs.run import CONFIG, ENVIRONMENT
-from nnlab.tracking.store import Store, sqlite_file
+from nnlab.runs.journal import JournalError, number, read
+from nnlab.runs.past import CONFIG, ENVIRONMENT, JOURNAL
+from nnlab.tracking.entries import CUT, NON_FINITE, non_finite
+from nnlab.tracking.sent import sqlite_file
+from nnlab.tracking.store import Store
 
 LOGGED = "logged.json"
 
@@ -41,14 +45,39 @@ def fetch(store: Store, selector: str, folder: Path) -> None:
         "name": run.info.run_name,
         "status": run.info.status,
         "tags": dict(run.data.tags),
-        "metrics": {key: _points(client, run, key) for key in sorted(run.data.metrics)},
+        "metrics": _metrics(client, run, folder),
     }
     (folder / LOGGED).write_text(json.dumps(logged), encoding="utf-8")
 
 
-def _points(client: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]:
-    history = client.get_metric_history(run.info.run_id, key)
-    return [(point.step, point.value) for point in history]
+def _metrics(client: MlflowClient, run: Run, folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every metric's points, those that are not finite too."""
+    points = {}
+    for key in sorted({*run.data.metrics} - {NON_FINITE}):
+        history = client.get_metric_history(run.info.run_id, key)
+        points[key] = [(point.step, point.value) for point in history]
+    for tag, value in run.data.tags.items():
+        if tag.startswith(f"{NON_FINITE}/"):
+            key = tag.removeprefix(f"{NON_FINITE}/")
+            wrong = _journaled(client, run, folder, key) if CUT in value else non_finite(value)
+            points[key] = sorted((*points.get(key, []), *wrong), key=lambda point: point[0])
+    return points
+
+
+def _journaled(client: MlflowClient, run: Run, folder: Path, key: str) -> list[tuple[int, float]]:
+    """The points of a metric that are not finite, where a tag is too short for them."""
+    try:
+        if not (folder / JOURNAL).exists():
+            client.download_artifacts(run.info.run_id, JOURNAL, str(folder))
+        records = read(folder / JOURNAL)
+    except (MlflowException, OSError, JournalError) as error:
+        raise UserError(f"run {run.info.run_id} has no whole artifact {JOURNAL}") from error
+    values = [
+        (record["step"], number(record["metrics"][key]))
+        for record in records
+        if record["type"] == "report" and key in record["metrics"]
+    ]
+    return [(step, value) for step, value in values if not math.isfinite(value)]
 
 
 def _selected(store: Store, selector: str) -> Run:

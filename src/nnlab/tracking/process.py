@@ -16,17 +16,31 @@ LOG = "tracking.log"
 
 @dataclass(frozen=True)
 class Tracked:
-    """What the tracking process said at its end."""
+    """What the tracking process said at its end; runs are named by their nnlab ids."""
 
-    runs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By nnlab run id, of runs that are complete in MLflow: `mlflow` and `experiment` ids."""
-    errors: tuple[str, ...] = ()
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Those that are complete in MLflow: `mlflow` and `experiment` ids, `new` if something of it
+    was sent now."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Those that could not be sent, and why."""
+    open: Mapping[str, str] = field(default_factory=dict)
+    """Those that have no end though nobody seems to write them, and why."""
+    reaped: int = 0
+    """Earlier runs of the store whose process had died, which was said of them now."""
+    unsent: int = 0
+    """Earlier runs of the store that have ended and are not completely in MLflow."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What kept runs from being complete, each reason once."""
+        return tuple(dict.fromkeys((*self.failed.values(), *self.open.values())))
 
 
 class TrackingProcess:
     """One process that shows runs in MLflow while this one trains.
 
-    `follow` names a run to show; `finish` says that no more will come, and waits for the rest.
+    `follow` names a run to show; `finish` says that no more will come, and waits for the rest;
+    `leave` does not wait.
     """
 
     def __init__(self, uri: str, store: Path) -> None:
@@ -34,7 +48,7 @@ class TrackingProcess:
         store.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                mlflow_command("nnlab.tracking.projector", uri, str(store / "artifacts")),
+                mlflow_command("nnlab.tracking.projector", uri, str(store)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -42,6 +56,7 @@ class TrackingProcess:
                 env=mlflow_environment(),
                 start_new_session=True,  # an interrupt of ours must not lose what it has to send
             )
+        self._followed: list[str] = []
         self._said: list[dict[str, Any]] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -49,24 +64,33 @@ class TrackingProcess:
     def follow(self, run: Path) -> None:
         """Show this run's journal from now on."""
         assert self._process.stdin is not None
+        self._followed.append(run.name)
         with suppress(BrokenPipeError):  # it died; `finish` says so
             self._process.stdin.write(f"{run.absolute()}\n")
             self._process.stdin.flush()
 
-    def finish(self) -> Tracked:
-        """Wait until every run is complete in MLflow, or cannot be."""
+    def leave(self) -> None:
+        """Let it complete by itself what it follows, also after this process has ended."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def finish(self) -> Tracked:
+        """Wait until every run is complete in MLflow, or cannot be."""
+        self.leave()
         code = self._process.wait()
         self._listener.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
-        errors = [str(said["error"]) for said in self._said if "error" in said]
-        if code and not errors:
-            errors = [f"the tracking process ended with code {code}; see {self.log}"]
         runs = {said["run"]: said for said in self._said if "mlflow" in said}
-        return Tracked(runs, tuple(dict.fromkeys(errors)))
+        failed = {said["run"]: str(said["error"]) for said in self._said if "error" in said}
+        left = {said["run"]: str(said["open"]) for said in self._said if "open" in said}
+        counts = next((said for said in self._said if "unsent" in said), None)
+        if counts is None:  # it did not come to its end
+            why = f"the tracking process ended with code {code}; see {self.log}"
+            failed |= dict.fromkeys({*self._followed} - {*runs, *failed, *left}, why)
+            counts = {"reaped": 0, "unsent": 0}
+        return Tracked(runs, failed, left, counts["reaped"], counts["unsent"])
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -80,14 +104,14 @@ def mlflow_command(module: str, *arguments: str) -> list[str]:
 
 
 def mlflow_environment() -> dict[str, str]:
-    """Quiet, without telemetry, without minutes of retries, one BLAS thread."""
+    """Quiet, without telemetry, one BLAS thread; a call that fails is made again by us, later."""
     return {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
         "OPENBLAS_NUM_THREADS": "1",
         "MPLBACKEND": "Agg",
         "PYTHONWARNINGS": "ignore",

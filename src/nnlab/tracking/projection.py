@@ -1,180 +1,243 @@
 """One run on its way from its journal into MLflow.
 
-What was sent is remembered in the run's `mlflow.json`. Records carry their own timestamps, so
-sending one again, after a failure whose outcome is unknown, changes nothing.
+What was sent is remembered in the run's directory (sent.py). Records carry their own timestamps,
+so sending one again, after a failure whose outcome is unknown, changes nothing.
 """
 
 import getpass
-import json
-import time
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from time import monotonic
+from typing import IO
 
 from mlflow.entities import Metric, Param, RunTag
 
 from nnlab.plots.curves import learning_curves, save, search_history
-from nnlab.runs.journal import JournalReader, Record, being_written, number
-from nnlab.runs.run import JOURNAL
+from nnlab.runs.atomic import ASIDE
+from nnlab.runs.journal import JournalReader, Record, being_written
+from nnlab.runs.owner import Owner
+from nnlab.runs.past import JOURNAL, glance, owner_of, reap
+from nnlab.tracking.entries import (
+    LAST_WORDS,
+    Entries,
+    Point,
+    Translation,
+    batches,
+    fitting_tag,
+    last_words,
+)
+from nnlab.tracking.sent import PRIVATE, Sent, claim, remember, sent
 from nnlab.tracking.store import Store
 
-STATE = "mlflow.json"
-_NEW = f"{STATE}.new"
 SEND_SECONDS = 1.0
-_METRICS, _PARAMS, _TAGS = 1000, 100, 100  # MLflow's limits per batch
-_PARAM_LENGTH = 6000  # MLflow cuts longer values without a word
+_METRICS = 1000  # MLflow's limit per batch
 
-Entry = TypeVar("Entry", Metric, Param, RunTag)
+
+class BusyError(Exception):
+    """Another process is sending the run."""
 
 
 class Projection:
-    """Follows a run's journal; call `advance` until it is `done`."""
+    """Follows a run's journal; call `advance` until it is `done` or `left`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: Store) -> None:
         self.path = path
-        self.run_id = ""
-        self.experiment = ""
+        self.store = store
         self.done = False
-        self._reader = JournalReader(path / JOURNAL)
-        self._records: list[Record] = []
-        self._sent = 0
+        self.new = False
+        """Was anything sent?"""
+        self.left = ""
+        """Why it is not followed any further, though it has no end."""
+        self._claimed: IO[bytes] | None = None
         self._last_send = 0.0
-        if (path / STATE).exists():
-            state = json.loads((path / STATE).read_text(encoding="utf-8"))
-            self.run_id, self.experiment = state["run"], state["experiment"]
-            self._sent, self.done = state["sent"], state["done"]
+        self._begin(Sent())
 
-    def advance(self, store: Store, *, last: bool) -> None:
+    @property
+    def run_id(self) -> str:
+        """MLflow's id of the run; empty before it has one."""
+        return self._state.run
+
+    @property
+    def experiment(self) -> str:
+        """MLflow's id of the run's experiment."""
+        return self._state.experiment
+
+    def advance(self, *, last: bool) -> None:
         """Send what has come; raises what MLflow raises, and can be called again then.
 
         `last` says that who started the run is gone: a journal that nobody writes and that has
         no end record was left by a process that died, and its run is marked KILLED.
+
+        Raises `BusyError` while another process sends the run.
         """
-        dead = last and not being_written(self.path / JOURNAL)
+        self._claim()
+        self._advance(last)
+        if self.done or self.left:
+            self.close()
+
+    def abandon(self, reason: str) -> None:
+        """Send what was read and mark the run FAILED: its journal cannot be read any further."""
+        self._claim()
+        if self._records:
+            self._send()
+            ended = {"status": "FAILED", "rule": "damaged", "reason": reason}
+            self._conclude({**ended, "time": self._records[-1]["time"]})
+
+    def close(self) -> None:
+        """Let other processes send the run."""
+        if self._claimed is not None:
+            self._claimed.close()
+            self._claimed = None
+
+    def _advance(self, last: bool) -> None:
+        written = being_written(self.path / JOURNAL)  # before it is read: what it wrote is there
+        self._read()
+        if not self._records:
+            self.done = last and not written
+            return
+        if last and not written and self._end is None:
+            self._reap()
+        over = not written and self._end is not None
+        if over and self._state.done and not self._unsent:
+            self.done = True
+            return
+        waited = monotonic() - self._last_send >= SEND_SECONDS
+        if over or self.left or not self.run_id or (self._unsent and waited):
+            self._send()
+            self._last_send = monotonic()
+        if over and self._end is not None:
+            self._finish(self._end)
+
+    @property
+    def _unsent(self) -> bool:
+        return self._state.sent < len(self._records)
+
+    @property
+    def _end(self) -> Record | None:
+        """How the run ended, if it has; what came after an end that it went on from is no end."""
+        latest = (r for r in reversed(self._records) if r["type"] in ("end", "resumed"))
+        last = next(latest, None)
+        return last if last and last["type"] == "end" else None
+
+    def _begin(self, state: Sent) -> None:
+        """Read from the first record, with this much sent."""
+        self._state = state
+        self._reader = JournalReader(self.path / JOURNAL)
+        self._records: list[Record] = []
+        self._translate, self._resumed = Translation(), False
+
+    def _claim(self) -> None:
+        """Be the only one who sends the run, from where the one before left it."""
+        if self._claimed is not None or not self.path.exists():
+            return
+        claimed = claim(self.path)
+        if claimed is None:
+            raise BusyError("another process is sending it")
+        try:
+            state = sent(self.path, self.store.uri)
+            # another database may be there now
+            self._begin(state if state.run and self.store.has(state.run) else Sent())
+        except BaseException:
+            claimed.close()
+            raise
+        self._claimed = claimed
+
+    def _read(self) -> None:
         while new := self._reader.poll():
             self._records += new
-        if not self._records:
-            self.done = dead
-            return
-        latest = self._records[-1]
-        ended = latest if latest["type"] == "end" else None
-        if dead and ended is None:
-            ended = {
-                "time": latest["time"],
-                "status": "KILLED",
-                "rule": "died",
-                "reason": "the process died without a last word",
-            }
-        waited = time.monotonic() - self._last_send >= SEND_SECONDS
-        unsent = self._sent < len(self._records)
-        if ended or not self.run_id or (unsent and waited):
-            self._create(store)
-            self._send(store)
-            self._last_send = time.monotonic()
-        if ended:
-            self._finish(store, ended)
 
-    def abandon(self, store: Store, reason: str) -> None:
-        """Send what was read and mark the run FAILED: its journal cannot be read any further."""
-        if self._records:
-            self._create(store)
-            self._send(store)
-            self._end(store, {"status": "FAILED", "rule": "damaged", "reason": reason})
+    def _reap(self) -> None:
+        """Have the journal say that the process died, if it is known to have."""
+        run = glance(self.path)
+        if run is not None:
+            reap(run)
+        self._read()
+        if self._end is None and not being_written(self.path / JOURNAL):
+            self.left = f"{owner_of(self.path)} may go on with it"
 
-    def _create(self, store: Store) -> None:
+    def _send(self) -> None:
+        """Bring MLflow to where the journal is."""
+        self._reader.sync()  # nothing is shown that could still be lost
+        self._create()
+        if not self._resumed:
+            self._translate(self._records[: self._state.sent])  # what was sent before
+            self._resumed = True
+        self._log(self._translate(self._records[self._state.sent :]))
+        self.new |= self._unsent
+        self._remember(sent=len(self._records), bytes=self._reader.offset, done=False)
+
+    def _log(self, entries: Entries) -> None:
+        points = [entries.points[k : k + _METRICS] for k in range(0, len(entries.points), _METRICS)]
+        for params, metrics, tags in zip_longest(
+            batches(entries.params), points, batches(entries.tags)
+        ):
+            self.store.client.log_batch(
+                self.run_id,
+                params=[Param(key, value) for key, value in (params or {}).items()],
+                metrics=[_metric(point) for point in metrics or ()],
+                tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+            )
+        if entries.revived:
+            for key in LAST_WORDS:
+                self.store.remove_tag(self.run_id, key)
+            self.store.client.set_tag(self.run_id, "nnlab.status", "RUNNING")
+            self.store.client.update_run(self.run_id, "RUNNING")
+
+    def _create(self) -> None:
         """Make the run, unless an earlier attempt did."""
         if self.run_id:
             return
         start = self._records[0]
-        self.experiment = store.experiment(start["experiment"])
-        self.run_id = store.find(start["run"]) or self._new(store, start)
-        self._remember()
+        experiment = self.store.experiment(start["experiment"])
+        run = self.store.find(start["run"]) or self._new(start, experiment)
+        self._remember(run=run, experiment=experiment)
 
-    def _new(self, store: Store, start: Record) -> str:
+    def _new(self, start: Record, experiment: str) -> str:
         tags = {
             "nnlab.run": start["run"],
             "nnlab.kind": start["kind"],
             "mlflow.user": _user(),
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": f"nnlab {start['kind']}",
-            **start["tags"],
+            **(Owner.of(start["owner"]).tags if "owner" in start else {}),  # for the doctor
+            **{key: fitting_tag(value) for key, value in start["tags"].items()},
         }
         if start["parent"]:
-            parent = store.find(start["parent"])
-            if parent is None:  # it will be tried again
+            directory = self.path.with_name(start["parent"])
+            parent = sent(directory, self.store.uri).run or self.store.find(start["parent"])
+            if parent:
+                tags["mlflow.parentRunId"] = parent
+            elif (directory / JOURNAL).exists():  # it will be tried again
                 raise LookupError(f"its parent {start['parent']} is not in MLflow yet")
-            tags["mlflow.parentRunId"] = parent
-        return store.create(start["run"], self.experiment, start["time"], tags, start["name"])
+        return self.store.create(start["run"], experiment, start["time"], tags, start["name"])
 
-    def _send(self, store: Store) -> None:
-        metrics: list[Metric] = []
-        params: list[Param] = []
-        tags: list[RunTag] = []
-        for record in self._records[self._sent :]:
-            if record["type"] == "start":
-                params += [Param(key, _fitting(value)) for key, value in record["params"].items()]
-            elif record["type"] == "report":
-                values = record["metrics"] | {"time/seconds": record["seconds"]}
-                metrics += [
-                    Metric(key, number(value), record["time"], record["step"])
-                    for key, value in values.items()
-                ]
-            elif record["type"] == "tags":
-                tags += [RunTag(key, value) for key, value in record["tags"].items()]
-        for batch in zip_longest(
-            _batches(params, _PARAMS),
-            _batches(metrics, _METRICS),
-            _batches(tags, _TAGS),
-            fillvalue=(),
-        ):
-            store.client.log_batch(self.run_id, params=batch[0], metrics=batch[1], tags=batch[2])
-        self._sent = len(self._records)
-        self._remember()
-
-    def _finish(self, store: Store, ended: Record) -> None:
+    def _finish(self, end: Record) -> None:
         """Artifacts, the end state, and only then the status."""
         reports = [record for record in self._records if record["type"] == "report"]
         if len(reports) > 1:
             draw = search_history if self._records[0]["kind"] == "study" else learning_curves
             save(draw(reports), self.path / "curves.png")
         for file in sorted(self.path.iterdir()):
-            if file.name not in (STATE, _NEW):
-                store.client.log_artifact(self.run_id, str(file))
-        self._end(store, ended)
+            if file.is_file() and file.name not in PRIVATE and file.suffix != ASIDE:
+                self.store.client.log_artifact(self.run_id, str(file))
+        self._conclude(end)
+        self.store.remove_twins(self._records[0]["run"], self.run_id)
+        self.done = self.new = True
+        self._remember(done=True)
 
-    def _end(self, store: Store, ended: Record) -> None:
-        tags = {
-            "nnlab.status": ended["status"],
-            "nnlab.stop_rule": ended["rule"],
-            "nnlab.stop_reason": ended["reason"],
-        }
-        store.client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        store.client.set_terminated(self.run_id, ended["status"], ended.get("time"))
-        self.done = True
-        self._remember()
+    def _conclude(self, end: Record) -> None:
+        tags = [RunTag(*tag) for tag in last_words(end).items()]
+        self.store.client.log_batch(self.run_id, tags=tags)
+        self.store.client.set_terminated(self.run_id, end["status"], end["time"])
 
-    def _remember(self) -> None:
-        state = {
-            "run": self.run_id,
-            "experiment": self.experiment,
-            "sent": self._sent,
-            "done": self.done,
-        }
-        (self.path / _NEW).write_text(json.dumps(state), encoding="utf-8")
-        (self.path / _NEW).replace(self.path / STATE)
+    def _remember(self, **what: str | int | bool) -> None:
+        self._state = replace(self._state, **what)  # type: ignore[arg-type]
+        remember(self.path, self.store.uri, self._state)
 
 
-def _batches(entries: list[Entry], size: int) -> Iterator[list[Entry]]:
-    """The entries in lists of that size at most."""
-    for start in range(0, len(entries), size):
-        yield entries[start : start + size]
-
-
-def _fitting(value: str) -> str:
-    if len(value) <= _PARAM_LENGTH:
-        return value
-    return f"{value[: _PARAM_LENGTH - 100]}... (cut; whole in the artifact config.yaml)"
+def _metric(point: Point) -> Metric:
+    return Metric(point.key, point.value, point.time, point.step)
 
 
 def _user() -> str:

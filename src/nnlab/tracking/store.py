@@ -9,11 +9,19 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import mlflow
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
-_SQLITE = "sqlite:///"
+from nnlab.tracking.moved import follow_the_artifacts
+from nnlab.tracking.sent import sqlite_file
+
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view for trainings
+_PROBE_SECONDS = 2.0
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
 
 class Store:
@@ -27,11 +35,29 @@ class Store:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """The client. A new database is migrated by one process while others wait."""
-        with _first_creation(self.uri):
-            client = MlflowClient(tracking_uri=self.uri)
-            client.search_experiments(max_results=1)
-        return client
+        """The client. A new database is created by one process while others wait."""
+        database = sqlite_file(self.uri)
+        if database is not None:
+            ready(database)
+            follow_the_artifacts(database)
+        return _connected(self.uri)
+
+    def reachable(self) -> bool:
+        """Does the server answer at all, whatever it says? True of a database in a file."""
+        if not self.uri.startswith(("http:", "https:")):
+            return True
+        try:
+            http_request(  # type: ignore[no-untyped-call]
+                get_default_host_creds(self.uri),  # type: ignore[no-untyped-call]
+                "/health",
+                "GET",
+                max_retries=0,
+                timeout=_PROBE_SECONDS,
+                raise_on_status=False,
+            )
+        except MlflowException:
+            return False
+        return True
 
     def experiment(self, name: str) -> str:
         """The id of the experiment, created if need be.
@@ -51,15 +77,50 @@ class Store:
     def find(self, run: str) -> str | None:
         """The MLflow id of a run of ours, if it is there."""
         if run not in self._runs:
-            found = self.client.search_runs(self.experiments(), f"tags.`nnlab.run` = '{run}'")
+            found = self._all(run)
             if not found:
                 return None
-            self._runs[run] = found[0].info.run_id
+            self._runs[run] = found[0]
         return self._runs[run]
+
+    def has(self, mlflow_id: str) -> bool:
+        """Is there a run with this MLflow id, be it deleted?"""
+        try:
+            self.client.get_run(mlflow_id)
+        except MlflowException as error:
+            if error.error_code == _ABSENT:
+                return False
+            raise
+        return True
+
+    def remove_twins(self, run: str, mlflow_id: str) -> None:
+        """Delete all but this one of the MLflow runs that are the same run of ours.
+
+        A server that did not answer when a run was to be created may have created it, then or
+        much later.
+        """
+        for twin in self._all(run):
+            if twin != mlflow_id:
+                self.client.delete_run(twin)
+
+    def remove_tag(self, mlflow_id: str, key: str) -> None:
+        """Remove a tag; it need not be there."""
+        try:
+            self.client.delete_tag(mlflow_id, key)
+        except MlflowException as error:
+            if error.error_code != _ABSENT:
+                raise
 
     def experiments(self) -> list[str]:
         """The ids of all experiments."""
         return [experiment.experiment_id for experiment in self.client.search_experiments()]
+
+    def _all(self, run: str) -> list[str]:
+        """The MLflow ids of all runs that are this run of ours, but deleted ones."""
+        found = self.client.search_runs(
+            self.experiments(), f"tags.`nnlab.run` = '{run}'", ViewType.ACTIVE_ONLY
+        )
+        return [one.info.run_id for one in found]
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -77,19 +138,48 @@ class Store:
         return str(found.experiment_id)
 
 
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a local database; None for a server."""
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+def ready(database: Path) -> None:
+    """Return when the database is there, whole: MLflow's migrations break a fresh SQLite file when
+    two processes run them at once, or when one is killed in them.
+
+    One process creates it aside, under a lock. The lock's file says afterwards that this version
+    of MLflow has opened the database; to open it then takes no lock.
+    """
+    database.parent.mkdir(parents=True, exist_ok=True)
+    marker = database.with_name(f"{database.name}.lock")
+    if _is_ready(database, marker):
+        return
+    with _locked(marker):
+        if _is_ready(database, marker):
+            return
+        marker.write_text("", encoding="utf-8")
+        if database.exists() and database.stat().st_size:
+            _connected(f"sqlite:///{database}")  # one of MLflow's own, or of an earlier version
+        else:
+            aside = database.with_name(f"{database.name}.new")
+            for left in (aside, aside.with_name(f"{aside.name}-journal")):
+                left.unlink(missing_ok=True)
+            _connected(f"sqlite:///{aside}")
+            aside.replace(database)
+        marker.write_text(mlflow.__version__, encoding="utf-8")
+
+
+def _is_ready(database: Path, marker: Path) -> bool:
+    try:
+        said = marker.read_text(encoding="utf-8")
+        return said == mlflow.__version__ and database.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _connected(uri: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=uri)
+    client.search_experiments(max_results=1)
+    return client
 
 
 @contextmanager
-def _first_creation(uri: str) -> Iterator[None]:
-    """MLflow's migrations break a fresh SQLite file when two processes run them at once."""
-    database = sqlite_file(uri)
-    if database is None:
-        yield
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as lock:
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -22,6 +22,7 @@ from nnlab.training.compatibility import (
 )
 from nnlab.training.examples import evaluators, training_batch
 from nnlab.training.experiment import Experiment
+from nnlab.training.pause import Pause
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
 
@@ -31,6 +32,8 @@ WEIGHTS, DROPOUT, SEARCH = 2, 3, 4
 Stream 1 is the order of batches (stream 0 would be that of the bare seed, which divides the data).
 What is drawn at a step is a function of (seed, stream, step).
 """
+
+_NEVER = Pause()
 
 
 @dataclass
@@ -46,6 +49,10 @@ class TrainingState:
     schedule: State
     rules: list[State]
     step: int = 0
+    reports: int = 0
+    """Reports yielded so far."""
+    seconds: float = 0.0
+    """Time trained so far."""
 
 
 class Training:
@@ -146,22 +153,38 @@ class Training:
 
     def run(self, state: TrainingState) -> Iterator[Report]:
         """Train from `state` on, which is updated in place, until a report carries a stop."""
-        began = perf_counter()
-        if state.step == 0:
-            report = self._report(state, {}, began, finite=True)
-            yield report
-            if report.stop:
-                return
-        elif self.until is not None and state.step >= self.until:
+        return (event for event in self.events(state, Pause()) if event)
+
+    def events(
+        self, state: TrainingState, pause: Pause, recorded: int = 0
+    ) -> Iterator[Report | None]:
+        """The same, with None wherever it pauses. Between two events `state` is whole: saved and
+        restored, it goes on to the same bits.
+
+        Of `recorded` reports it is known already that no rule about time ended the training.
+        """
+        began = perf_counter() - state.seconds
+        if state.reports and self.until is not None and state.step >= self.until:
             return
+        finite = True
         while True:
-            due = state.step + self.evaluate_every - state.step % self.evaluate_every
-            due = min(due, self.total or due, self.until or due)
             seen: dict[str, float] = {}
-            finite = self.advance(state, self.oracle, due - 1, began + self.deadline)
-            if finite:
-                finite = self._watched_step(state, seen)
-            report = self._report(state, seen, began, finite)
+            if state.reports:
+                due = state.step + self.evaluate_every - state.step % self.evaluate_every
+                due = min(due, self.total or due, self.until or due)
+                deadline = began + self.deadline if state.reports >= recorded else math.inf
+                while finite and state.step < due - 1 and perf_counter() < deadline:
+                    upto = due - 1
+                    if pause.step > state.step:
+                        upto = int(min(upto, pause.step))
+                    finite = self.advance(state, self.oracle, upto, deadline, pause)
+                    if finite and (state.step == pause.step or perf_counter() >= pause.at):
+                        state.seconds = perf_counter() - began
+                        yield None
+                if finite:
+                    finite = self._watched_step(state, seen)
+            state.seconds = perf_counter() - began
+            report = self._report(state, seen, finite, timed=state.reports >= recorded)
             yield report
             if report.stop:
                 return
@@ -173,16 +196,23 @@ class Training:
         held = self.experiment.schedule.held(state.schedule)
         seen["lr"] = float(self.experiment.optimizer.lr * (self.scale(state.step) * held))
         self._watched.norm = math.nan
-        finite = self.advance(state, self._watched, state.step + 1, math.inf)
+        finite = self.advance(state, self._watched, state.step + 1)
         if not self.experiment.optimizer.gradient_free:
             seen["norm/gradient"] = self._watched.norm
         seen["norm/theta"] = norm(state.theta)
         seen["norm/update"] = norm(np.subtract(state.theta, before, out=before))
         return finite
 
-    def advance(self, state: TrainingState, oracle: Oracle, upto: int, deadline: float) -> bool:
-        """Step from `state` on until step `upto` or the deadline, asking `oracle`; False as soon as
-        the objective is not finite."""
+    def advance(
+        self,
+        state: TrainingState,
+        oracle: Oracle,
+        upto: int,
+        deadline: float = math.inf,
+        pause: Pause = _NEVER,
+    ) -> bool:
+        """Step from `state` on until step `upto`, the deadline or a pause, asking `oracle`; False
+        as soon as the objective is not finite."""
         experiment, work = self.experiment, oracle.work
         optimizer, averaging, buffers = experiment.optimizer, experiment.averaging, state.buffers
         held = experiment.schedule.held(state.schedule)
@@ -206,7 +236,7 @@ class Training:
                         averaging.update(buffers, state.averaging_buffers, work)
                 if not math.isfinite(value):
                     return False
-                if perf_counter() >= deadline:
+                if (now := perf_counter()) >= deadline or now >= pause.at:
                     break
         return True
 
@@ -226,7 +256,7 @@ class Training:
         )
 
     def _report(
-        self, state: TrainingState, seen: dict[str, float], began: float, finite: bool
+        self, state: TrainingState, seen: dict[str, float], finite: bool, timed: bool
     ) -> Report:
         metrics = self._measure(state, ("train", "validation")) | seen
         stop = None
@@ -236,11 +266,12 @@ class Training:
             state.step,
             state.step / self.order.steps_per_epoch,
             metrics,
-            perf_counter() - began,
+            state.seconds,
             stop,
         )
+        state.reports += 1
         if stop is None:
-            stop = self._check(report, state)
+            stop = self._check(report, state, timed)
         if stop is None:
             return report
         tested = metrics | self._measure(state, ("test",))
@@ -257,13 +288,14 @@ class Training:
                 for metric, value in self.evaluators[part](theta, buffers).items()
             }
 
-    def _check(self, report: Report, state: TrainingState) -> Stop | None:
+    def _check(self, report: Report, state: TrainingState, timed: bool) -> Stop | None:
         if report.step:
             self.experiment.schedule.hear(report.metrics, state.schedule)
         stops = [
             Stop(rule.name, reason)
             for rule, memory in zip(self.rules, state.rules, strict=True)
-            if (reason := rule.check(report, memory))
+            if (timed or not isinstance(rule, TimeBudget))
+            and (reason := rule.check(report, memory))
         ]
         if self.until is not None and report.step >= self.until:
             stops.append(Stop("until", f"step {self.until} is reached"))

@@ -316,12 +316,12 @@ def first_batch_for_ever(self, step):
     return np.arange(self.batch_size)
 
 
-def gathered_before_the_loop(advance, self, state, oracle, upto, deadline):
+def gathered_before_the_loop(advance, self, state, oracle, *until):
     batch = self._gather(state, oracle.work)
     gather = self._gather
     self._gather = lambda state, work: batch
     try:
-        return advance(self, state, oracle, upto, deadline)
+        return advance(self, state, oracle, *until)
     finally:
         self._gather = gather
 

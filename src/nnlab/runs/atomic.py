@@ -1,0 +1,22 @@
+"""Files that are there whole or not at all, whenever the process or the machine stops."""
+
+import os
+from pathlib import Path
+
+ASIDE = ".new"
+"""How the name of a file ends that is still being written."""
+
+
+def write(path: Path, content: bytes | memoryview) -> None:
+    """Write the file aside, sync it, rename it, sync its folder: it replaces the one before."""
+    new = path.with_name(f"{path.name}{ASIDE}")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,92 @@
+"""Signals that ask a process to end: the first lets a training finish its step.
+
+The second one insists, and so does the clock where a step takes too long.
+"""
+
+import math
+import signal
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, Self
+
+from nnlab.training.pause import Pause
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 1.0
+"""Seconds that a step is given to come to its end."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end; `safe` says that it came to a safe point before."""
+
+    def __init__(self, number: int, *, safe: bool = False) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+        self.safe = safe
+
+
+_heard: list[int] = []
+"""The signals that came. What they raise may be lost: a library may swallow it, and Python itself
+drops it in a callback."""
+
+
+def heed() -> None:
+    """From now on a signal that asks this process to end raises `Interrupted`, unless whoever
+    started the process had it ignored."""
+    _heard.clear()
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def check() -> None:
+    """Raise `Interrupted` if a signal came whose own was lost."""
+    if _heard:
+        raise Interrupted(_heard[0])
+
+
+class Halt:
+    """A context in which the first signal asks trainings to pause. The second one, or a step that
+    takes longer than `PATIENCE`, raises at once."""
+
+    def __init__(self, pauses: Sequence[Pause]) -> None:
+        self.number = 0
+        """The signal that came, or 0."""
+        self._pauses = pauses
+        self._before: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal came: this is a safe point."""
+        if self.number:
+            raise Interrupted(self.number, safe=True)
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            if signal.getsignal(number) is _interrupt:  # else signals are not ours to heed
+                self._before[number] = signal.signal(number, self._hear)
+        if self._before:
+            self.number = _heard[0] if _heard else 0
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._insist)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            raise Interrupted(number)
+        self.number = number
+        for pause in self._pauses:
+            pause.at = -math.inf
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def _insist(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self.number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _heard.append(number)
+    raise Interrupted(number)
