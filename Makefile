@@ -41,7 +41,7 @@ test-slow: install  ## run the long tests
 	$(PYTEST) -m slow $(ARGS)
 
 durability: install  ## kill, cut, fill and hang everything; a table of what was proved
-	$(PYTEST) tests/durability $(ARGS)
+	NNLAB_ROUNDS=30 $(PYTEST) tests/durability $(ARGS)
 
 lint: install  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .

@@ -52,17 +52,16 @@ from nnlab.runs.run import Run
 
 checked = parse(config)
 execution = Execution(checked)
-trackers = Trackers()
 times = []
 began = time.process_time()
-with Run.of(checked, "train") as run:
-    trackers.follow(run.path, checked)
-    with execution.recorded(run) as reports:
-        for report in reports:
-            times.append(time.perf_counter())
-            last = report
-used = time.process_time()
-trackers.finish()
+with Trackers() as trackers:
+    with Run.of(checked, "train") as run:
+        trackers.follow(run.path, checked)
+        with execution.recorded(run) as reports:
+            for report in reports:
+                times.append(time.perf_counter())
+                last = report
+    used = time.process_time()
 gaps = [after - before for before, after in zip(times, times[1:])]
 print(json.dumps({"gaps": gaps, "cpu": (used - began) / last.step}))
 """

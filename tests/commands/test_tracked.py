@@ -30,12 +30,12 @@ def said(capsys, monkeypatch):
                 return tracked
 
         monkeypatch.setattr("nnlab.commands.tracked.TrackingProcess", Process)
-        trackers = Trackers()
         config = SimpleNamespace(tracking=MLflow(uri), store=Path(store))
-        for run in ("a", "b", "a"):
-            trackers.follow(Path(run), config)
-        assert followed == [(uri, Path(store)), Path("a"), Path("b")]
-        trackers.finish(best)
+        with Trackers() as trackers:
+            trackers.best = best
+            for run in ("a", "b", "a"):
+                trackers.follow(Path(run), config)
+            assert followed == [(uri, Path(store)), Path("a"), Path("b")]
         return capsys.readouterr().out
 
     return finish
@@ -125,19 +125,16 @@ def test_what_is_left_is_left_at_once_and_without_a_word(monkeypatch, capsys):
         finish = None  # it would wait
 
     monkeypatch.setattr("nnlab.commands.tracked.TrackingProcess", Process)
-    trackers = Trackers()
-    for uri in (LOCAL, "http://h:1"):
-        trackers.follow(Path(uri), SimpleNamespace(tracking=MLflow(uri), store=Path("mlruns")))
-    trackers.leave()
-    trackers.leave()
-    trackers.finish()
+    with pytest.raises(KeyboardInterrupt), Trackers() as trackers:
+        for uri in (LOCAL, "http://h:1"):
+            trackers.follow(Path(uri), SimpleNamespace(tracking=MLflow(uri), store=Path("mlruns")))
+        raise KeyboardInterrupt
     assert len(left) == 2
     assert capsys.readouterr().out == ""
 
 
 def test_an_untracked_run_starts_no_process(monkeypatch, capsys):
     monkeypatch.setattr("nnlab.commands.tracked.TrackingProcess", None)
-    trackers = Trackers()
-    trackers.follow(Path("a"), SimpleNamespace(tracking=Untracked(), store=Path("mlruns")))
-    trackers.finish()
+    with Trackers() as trackers:
+        trackers.follow(Path("a"), SimpleNamespace(tracking=Untracked(), store=Path("mlruns")))
     assert capsys.readouterr().out == ""

@@ -14,7 +14,7 @@ def lab(tmp_path):
     return Lab(tmp_path)
 
 
-_ROWS = pytest.StashKey[list[tuple[str, str]]]()
+_ROWS = pytest.StashKey[dict[str, list[tuple[str, str]]]]()
 
 
 @pytest.fixture
@@ -22,16 +22,22 @@ def shown(request):
     """Adds a row to the table at the end: `shown("kill -9, resumed", "50 of 50 equal")`."""
 
     def add(what, held):
-        request.config.stash.setdefault(_ROWS, []).append((what, held))
+        rows = request.config.stash.setdefault(_ROWS, {})
+        rows.setdefault(request.node.nodeid, []).append((what, held))
 
     return add
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """What `make durability` prints at its end: what was tried and what held."""
-    rows = config.stash.get(_ROWS, [])
-    if rows:
+    rows = config.stash.get(_ROWS, {})
+    table = []
+    for report in terminalreporter.stats.get("passed", []):
+        if report.when == "call" and "tests/durability" in report.nodeid:
+            name = report.nodeid.rpartition("::test_")[2].replace("_", " ")
+            table += rows.get(report.nodeid, [(name, "held")])
+    if table:
         terminalreporter.section("durability")
-        width = max(len(what) for what, _ in rows)
-        for what, held in rows:
+        width = max(len(what) for what, _ in table)
+        for what, held in table:
             terminalreporter.write_line(f"{what:<{width}}  {held}")

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import threading
+from pathlib import Path
 from dataclasses import replace
 
 import numpy as np
@@ -393,6 +394,18 @@ def test_a_store_that_cannot_be_written_is_refused_and_nothing_is_left(new, tmp_
 
 
 def test_a_directory_is_new(tmp_path):
-    assert new_directory(tmp_path / "a" / "b").is_dir()
+    assert new_directory(tmp_path / "a" / "b", {"x": "one", "y": ""}).is_dir()
     with pytest.raises(UserError):
-        new_directory(tmp_path / "a" / "b")
+        new_directory(tmp_path / "a" / "b", {"x": "two"})
+    assert [file.name for file in (tmp_path / "a" / "b").iterdir()] == ["x"]
+    assert (tmp_path / "a" / "b" / "x").read_text() == "one"
+
+
+def test_a_directory_whose_files_cannot_be_written_is_not_left(tmp_path, monkeypatch):
+    def full(self, text, **how):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"No space left on device \(store\)"):
+        new_directory(tmp_path / "runs" / "b", {"x": "one"})
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -50,14 +50,13 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
 
     checked = parse_config(config)
     execution = Execution(checked, logged.until)
-    trackers = Trackers()
-
-    def follow(run: Run) -> None:
-        trackers.follow(run.path, checked)
-
     points: dict[tuple[int, str], float] = {}
     tags = {"nnlab.reproduces": logged.run, "nnlab.reproduces_mlflow": logged.mlflow}
-    try:
+    with Trackers() as trackers:
+
+        def follow(run: Run) -> None:
+            trackers.follow(run.path, checked)
+
         with Run.of(checked, "reproduction", tags) as new:
             follow(new)
             say(f"reproducing {logged.name} (run {logged.run}) as {new.id}")
@@ -80,8 +79,6 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
             say("identical: the run is reproduced bit for bit", "bold green")
         else:
             say("different: the run is not reproduced", "bold red")
-    finally:
-        trackers.finish()
     return 0 if verdict.identical else 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from nnlab.runs.runtime import pin
 
 if TYPE_CHECKING:
     from nnlab.sweeps.definition import Definition
-    from nnlab.sweeps.sweep import Sweep
+    from nnlab.sweeps.sweep import Sweep, Trial
 
 DEFAULT = "digits"
 
@@ -56,47 +56,43 @@ def _sweep(definition: Definition) -> int:
     candidates = Candidates(definition)
     config = candidates.check()
     pin(config.runtime.threads)
-    trackers = Trackers()
     sweep: Sweep | None = None
-    interrupted = False
     environment = capture()
-    try:
-        with Run(
-            config.store,
-            kind="study",
-            name=definition.name,
-            tracking=config.tracking,
-            config={"sweep": definition.plain, "experiment": config.plain},
-            environment=environment,
-        ) as study:
-            trackers.follow(study.path, config)
-            with closing(LocalEngine(definition.slots)) as engine:
-                sweep = Sweep(definition, candidates, engine)
-                board = Board(sweep)
-                for trial in board.shown(sweep.run(study, environment)):
-                    for run in trial.runs:
-                        trackers.follow(config.store / "runs" / run, config)
-            board.conclude()
-    except KeyboardInterrupt:
-        interrupted = True
-        raise
-    finally:
-        for trial in sweep.settle() if sweep else ():
-            for run in trial.runs:
-                trackers.follow(config.store / "runs" / run, config)
-        if interrupted:
-            trackers.leave()
-            _say_how_to_go_on(sweep, config.store)
-        else:
-            trackers.finish(sweep.best.run if sweep and sweep.best else None)
+    with Trackers() as trackers:
+        try:
+            with Run(
+                config.store,
+                kind="study",
+                name=definition.name,
+                tracking=config.tracking,
+                config={"sweep": definition.plain, "experiment": config.plain},
+                environment=environment,
+            ) as study:
+                trackers.follow(study.path, config)
+                with closing(LocalEngine(definition.slots)) as engine:
+                    sweep = Sweep(definition, candidates, engine)
+                    board = Board(sweep)
+                    for trial in board.shown(sweep.run(study, environment)):
+                        for run in trial.runs:
+                            trackers.follow(config.store / "runs" / run, config)
+                board.conclude()
+        except KeyboardInterrupt:
+            if sweep:
+                _say_how_to_go_on(sweep.settle(), config.store)
+            raise
+        finally:
+            for trial in sweep.settle() if sweep else ():
+                for run in trial.runs:
+                    trackers.follow(config.store / "runs" / run, config)
+            trackers.best = sweep.best.run if sweep and sweep.best else None
     return 0 if sweep and sweep.best else 1
 
 
-def _say_how_to_go_on(sweep: Sweep | None, store: Path) -> None:
+def _say_how_to_go_on(trials: Iterable[Trial], store: Path) -> None:
     """A line for each trial that was interrupted."""
     from nnlab.commands.console import say
 
     option = "" if store == Path("mlruns") else f" --store {store}"
-    for trial in sweep.trials if sweep else ():
+    for trial in trials:
         if trial.state == "RUNNING" and trial.run:
             say(f"to go on with trial {trial.number}: nnlab train --resume {trial.run}{option}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Self
 
 from nnlab.commands.console import console, say
 from nnlab.runs.config import RunConfig
@@ -11,11 +12,27 @@ from nnlab.tracking.process import Tracked, TrackingProcess
 
 
 class Trackers:
-    """The tracking processes of a command: one for each store that its runs name."""
+    """The tracking processes of a command, one for each store that its runs name, as a context.
+
+    Leaving it waits until all is in MLflow, and says what is not and what to do with what is. After
+    an interrupt the processes go on by themselves.
+    """
 
     def __init__(self) -> None:
+        self.best: str | None = None
+        """The one of several runs that one may want to reproduce."""
         self._processes: dict[tuple[str, Path], TrackingProcess] = {}
         self._followed: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            for process in self._processes.values():
+                process.leave()
+        else:
+            self._finish()
 
     def follow(self, run: Path, config: RunConfig) -> None:
         """Show the run in this directory from now on, where its config says so; once is enough."""
@@ -28,17 +45,8 @@ class Trackers:
             self._processes[key] = TrackingProcess(*key)
         self._processes[key].follow(run)
 
-    def leave(self) -> None:
-        """Let the processes complete by themselves what they follow, and don't wait for it."""
-        for process in self._processes.values():
-            process.leave()
-        self._processes.clear()
-
-    def finish(self, best: str | None = None) -> None:
-        """Wait until all is in MLflow; say what is not, and what to do with what is.
-
-        Of several runs it is the `best` that one may want to reproduce.
-        """
+    def _finish(self) -> None:
+        best = self.best
         for (uri, store), process in self._processes.items():
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
@@ -56,7 +64,6 @@ class Trackers:
             if tracked.runs:
                 browse = f"nnlab ui{option}" if local else uri
                 say(f"browse:    {browse}")
-        self._processes.clear()
 
 
 def counted(number: int, what: str = "run") -> str:

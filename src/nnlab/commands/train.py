@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Sequence[str]) -> int:
     """Train what the overrides compose, or go on with a run."""
-    trainings = Trainings()
-    try:
+    with Trainings() as trainings:
         if any(argument.partition("=")[0] == "--resume" for argument in arguments):
             made = parser("train", "Go on with an interrupted run, to the same bits.", uri=False)
             made.add_argument(
@@ -35,26 +35,20 @@ def run(arguments: Sequence[str]) -> int:
             trainings.resume(Path(options.store), options.resume)
         else:
             run_app(arguments, trainings.train)
-    except KeyboardInterrupt:
-        trainings.leave()
-        raise
-    finally:
-        trainings.finish()
     return 1 if trainings.failed else 0
 
 
-class Trainings:
-    """The trainings of one command, shown in MLflow by one process.
+class Trainings(ExitStack):
+    """The trainings of one command, shown in MLflow by one process, as a context.
 
     What needs NumPy is imported after the first config has pinned how NumPy is loaded.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.failed = False
         self.trackers: Trackers | None = None
         self.runs: list[str] = []
-        self.going: Run | None = None
-        """The run that is being trained."""
 
     def train(self, config: Config) -> None:
         """Train one experiment and print its results."""
@@ -102,15 +96,15 @@ class Trainings:
         from nnlab.commands.console import console, results, say, uncertainty, with_progress
         from nnlab.commands.tracked import Trackers
 
-        trackers = self.trackers = self.trackers or Trackers()
+        trackers = self.trackers = self.trackers or self.enter_context(Trackers())
 
         def follow(run: Run) -> None:
             trackers.follow(run.path, checked)
 
-        self.going = run
-        with run:
+        self.runs.append(run.id)
+        trackers.best = run.id if len(self.runs) == 1 else None
+        with _resumable(run), run:
             follow(run)
-            self.runs.append(run.id)
             say(f"{run.name}  run {run.id}", "bold")
             if checked.preflight and not run.past.reports:
                 say(f"{len(execution.preflight(run).lines)} checks are green (preflight.txt)")
@@ -121,7 +115,6 @@ class Trainings:
             if run.past.start["kind"] == "trial":  # resumed, without its sweep
                 state = "FAILED" if last.stop and last.stop.diverged else "COMPLETE"
                 run.tag({"nnlab.trial_state": state})
-        self.going = None
         assert last.stop is not None
         console.print(results(last.metrics))
         if len(execution.members) > 1:
@@ -137,19 +130,16 @@ class Trainings:
         self.failed |= last.stop.diverged
         execution.heed()
 
-    def finish(self) -> None:
-        """Wait until all is in MLflow, unless the command was interrupted."""
-        if self.trackers:
-            self.trackers.finish(self.runs[0] if len(self.runs) == 1 else None)
 
-    def leave(self) -> None:
-        """Leave the rest to the tracking process, and say how to go on."""
-        from nnlab.commands.console import say
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Say how to go on, if it is interrupted."""
+    from nnlab.commands.console import say
 
-        if self.trackers:
-            getattr(self.trackers, "leave", lambda: None)()
-            self.trackers = None
-        if self.going:
-            store = self.going.path.parents[1]
-            option = "" if store == Path("mlruns") else f" --store {store}"
-            say(f"to go on: nnlab train --resume {self.going.id}{option}")
+    try:
+        yield
+    except KeyboardInterrupt:
+        store = run.path.parents[1]
+        option = "" if store == Path("mlruns") else f" --store {store}"
+        say(f"to go on: nnlab train --resume {run.id}{option}")
+        raise

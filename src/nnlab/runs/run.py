@@ -34,7 +34,7 @@ from nnlab.runs.plain import Config, dump, flatten
 from nnlab.training.report import Report
 from nnlab.training.trainer import Training, TrainingState
 
-CHECKPOINTS, WEIGHTS = "checkpoints", "weights.npz"
+CHECKPOINTS, WEIGHTS, DIFF = "checkpoints", "weights.npz", "uncommitted.diff"
 HASHES = ("nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256")
 """The tags that say whether two runs are equal."""
 
@@ -66,14 +66,11 @@ class Run:
         trainings); `parent` the id of the run that it is nested in."""
         self.id = secrets.token_hex(6)
         self.name = f"{name}-{self.id[:4]}"
-        self.path = new_directory(store / "runs" / self.id)
         self._ended: dict[str, Any] | None = None
         self.environment = environment or capture()
-        facts = self.environment.facts
-        (self.path / CONFIG).write_text(dump(config), encoding="utf-8")
-        (self.path / ENVIRONMENT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
-        if self.environment.diff:
-            (self.path / "uncommitted.diff").write_text(self.environment.diff, encoding="utf-8")
+        facts, diff = self.environment.facts, self.environment.diff
+        files = {CONFIG: dump(config), ENVIRONMENT: json.dumps(facts, indent=2), DIFF: diff}
+        self.path = new_directory(store / "runs" / self.id, files)
         start = {
             "run": self.id,
             "kind": kind,
@@ -225,11 +222,19 @@ class Run:
             self.journal.conclude("end", **ended)
 
 
-def new_directory(path: Path) -> Path:
-    """A directory that was not there before, made with its parents."""
+def new_directory(path: Path, files: Mapping[str, str]) -> Path:
+    """A directory that was not there before, made with its parents, and what is in it: the files
+    that are not empty. All of it or nothing."""
+    made = False
     try:
         path.mkdir(parents=True)
+        made = True
+        for name, text in files.items():
+            if text:
+                (path / name).write_text(text, encoding="utf-8")
     except OSError as error:
+        if made:
+            shutil.rmtree(path, ignore_errors=True)
         raise UserError(
             "store must be a folder that can be written, "
             f"but {path.parent} cannot be: {error.strerror} (store)"
