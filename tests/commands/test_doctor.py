@@ -22,7 +22,9 @@ DEAD = replace(Owner.here(), pid=2**22 + 1)  # above the highest that Linux give
 
 @pytest.fixture
 def store(tmp_path):
-    return tmp_path / "store"
+    made = tmp_path / "store"
+    made.mkdir()
+    return made
 
 
 @pytest.fixture
@@ -76,6 +78,12 @@ def end(path):
 
 def test_all_is_well_where_nothing_is(see):
     assert see() == "0 runs: all is well\n"
+
+
+def test_a_store_that_is_not_there(store, see):
+    store.rmdir()
+    with pytest.raises(UserError, match=r"there is no folder .*store \(--store\)"):
+        see()
 
 
 def test_all_is_well(see, finished):

@@ -28,7 +28,9 @@ CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
 
 @pytest.fixture
 def store(tmp_path):
-    return tmp_path / "store"
+    made = tmp_path / "store"
+    made.mkdir()
+    return made
 
 
 @pytest.fixture
@@ -85,8 +87,8 @@ def journal(run):
 def call(store, capsys):
     """What the command prints, and which runs are left."""
 
-    def called(*arguments):
-        assert gc.run(["--store", str(store), *arguments]) == 0
+    def called(*arguments, code=0):
+        assert gc.run(["--store", str(store), *arguments]) == code
         told = re.sub(" +", " ", capsys.readouterr().out)
         return told, {path.name for path in store.glob("runs/*")}
 
@@ -211,7 +213,7 @@ def test_what_is_being_written_is_never_removed_nor_what_is_nested_in_it(call, r
     written = Journal.reopen(store / "runs" / study / JOURNAL)
     try:
         for words in (["--older-than", "0s"], ["--study", study], [trial]):
-            told, left = call(*words, "--delete")
+            told, left = call(*words, "--delete", code=int(words == [trial]))
             assert left == {study, trial}
             assert "kept: it is being written, or is part of what is" in told
         with pytest.raises(
@@ -227,9 +229,20 @@ def test_what_is_being_written_is_never_removed_nor_what_is_nested_in_it(call, r
 def test_what_is_being_sent_is_not_removed(call, ran, store):
     run = ran()
     with claim(store / "runs" / run):
-        told, left = call(run, "--delete")
+        told, left = call(run, "--delete", code=1)
     assert left == {run}
     assert "kept: it is being sent to MLflow" in told
+
+
+def test_what_can_be_resumed_is_removed_by_name_alone(call, ran, store):
+    killed, parent = ran("KILLED"), ran("KILLED")
+    member = ran(kind="member", parent=parent)
+    (store / "runs" / killed / "checkpoints").mkdir()
+    told, left = call("--state", "FINISHED", "--delete")
+    assert left == {killed, parent, member}  # its run would want it
+    assert "kept: it, or what it is part of, can be resumed" in told
+    assert call("--state", "KILLED", "--delete")[1] == {killed, member}
+    assert call(killed, "--delete")[1] == {member}
 
 
 def test_a_journal_that_cannot_be_read_is_removed_by_name_alone(call, ran, store):

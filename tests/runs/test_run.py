@@ -4,7 +4,6 @@ import math
 import os
 import re
 import threading
-from pathlib import Path
 from dataclasses import replace
 
 import numpy as np
@@ -402,10 +401,10 @@ def test_a_directory_is_new(tmp_path):
 
 
 def test_a_directory_whose_files_cannot_be_written_is_not_left(tmp_path, monkeypatch):
-    def full(self, text, **how):
+    def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"No space left on device \(store\)"):
         new_directory(tmp_path / "runs" / "b", {"x": "one"})
     assert list((tmp_path / "runs").iterdir()) == []

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nnlab.commands.console import console, say
-from nnlab.commands.options import check_uri, parser
-from nnlab.runs.journal import JournalError
-from nnlab.runs.past import DIED, glance, reap
+from nnlab.commands.options import check_uri, found_store, parser
+from nnlab.runs.journal import JournalError, being_written
+from nnlab.runs.past import DIED, JOURNAL, TRIAL_STATE, glance, reap
 from nnlab.tracking.diagnosis import MENDED, Diagnosis, Finding, What, diagnose
 from nnlab.tracking.entries import last_words
 from nnlab.tracking.process import TrackingProcess, mlflow_command, mlflow_environment
@@ -24,6 +24,7 @@ from nnlab.tracking.sent import destination
 
 _CURES = {
     What.UNSENT: "`nnlab sync` sends what is not in MLflow",
+    What.EMPTY: "a directory without a journal holds nothing; it can be removed",
     What.DAMAGED: "what is before the damage can be read (docs/journal.md)",
     What.OPEN: "a run without an end may be going on elsewhere: `nnlab doctor` there can tell",
     What.AWAY: "what MLflow says was not looked at; try again when it answers",
@@ -39,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     options = made.parse_args(arguments)
     if options.uri:
         check_uri(options.uri)
-    store = Path(options.store)
+    store = found_store(options)
     before = after = diagnose(store, options.uri)
     errors: list[str] = []
     halfway = [one for one in before.of(What.UNSENT) if one.end.get("rule") == DIED["rule"]]
@@ -81,6 +82,8 @@ def _tell(diagnosis: Diagnosis) -> list[str]:
     told: dict[str, list[str]] = defaultdict(list)
     for finding in diagnosis.of(What.STALE, What.GONE):
         assert finding.uri is not None
+        if finding.path and being_written(finding.path / JOURNAL):  # it goes on since
+            continue
         told[finding.uri].append(json.dumps(_ending(finding)))
     errors = []
     for uri, lines in told.items():
@@ -101,7 +104,7 @@ def _ending(finding: Finding) -> dict[str, Any]:
     assert finding.known is not None
     tags, end = last_words(finding.end), finding.end
     if finding.what is What.GONE and finding.known.tags.get("nnlab.kind") == "trial":
-        tags["nnlab.trial_state"] = end["status"]
+        tags[TRIAL_STATE] = end["status"]
     return {
         "mlflow": finding.known.mlflow,
         "status": end["status"],

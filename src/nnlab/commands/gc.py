@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nnlab.commands.console import console, say
-from nnlab.commands.options import check_uri, parser
+from nnlab.commands.options import check_uri, found_store, parser
 from nnlab.errors import UserError
 from nnlab.names import nearest
-from nnlab.runs.past import Glance, directories, find, glance, owner_of
+from nnlab.runs.past import CHECKPOINTS, Glance, directories, find, glance, owner_of
 from nnlab.tracking.known import UnreadableError, known
 from nnlab.tracking.removal import remove, sweep_up
 from nnlab.tracking.sent import complete, destination
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
             "--delete must be told which runs: RUN, --older-than, --state or --study; "
             "`nnlab gc` lists them all"
         )
-    store = Path(options.store)
+    store = found_store(options)
     runs = {path.name: glance(path) for path in directories(store)}
     named = _family(runs, (find(store, text).name for text in options.run))
     chosen = set(named or runs)
@@ -81,7 +81,8 @@ def run(arguments: Sequence[str]) -> int:
         entries = [_removed(entry) for entry in entries]
         sweep_up(store)
     _show(entries, deleted=options.delete)
-    return 0
+    left = [entry for entry in entries if entry.kept and entry.path.name in named]
+    return 1 if options.delete and left else 0
 
 
 def _family(runs: Runs, names: Iterable[str]) -> set[str]:
@@ -149,9 +150,19 @@ def _entries(
                 there[uri] = _there(uri)
             tracked = _tracked(path, uri, there[uri]) if uri else "untracked"
         kept = "" if name in named or tracked == "yes" else "MLflow has not all of it"
+        if name not in named and _can_go_on(path, run, chosen):
+            kept = "it, or what it is part of, can be resumed"
         if name in written:
             kept = "it is being written, or is part of what is"
         yield Entry(path, run, _size(path), tracked, kept)
+
+
+def _can_go_on(path: Path, run: Glance | None, chosen: set[str]) -> bool:
+    """Would its removal take from a run what it would go on with?"""
+    if run is None:
+        return False
+    divided = run.start["kind"] == "member" and run.start["parent"] not in chosen
+    return divided or (path / CHECKPOINTS).is_dir()
 
 
 def _there(uri: str) -> set[str] | None:
@@ -190,7 +201,7 @@ def _show(entries: Sequence[Entry], *, deleted: bool) -> None:
             table.add_row(*map(Text, [*cells, f"kept: {entry.kept}" if entry.kept else gone]))
         console.print(table)
     say(f"{_sum(entries)}; {_sum(going)} {'removed' if deleted else 'can be removed (--delete)'}")
-    if any(entry.kept and entry.tracked != "yes" for entry in entries):
+    if not deleted and any(entry.kept and entry.tracked != "yes" for entry in entries):
         say("`nnlab sync` sends to MLflow what it has not; a RUN that is named is removed anyway")
 
 

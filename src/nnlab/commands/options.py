@@ -2,10 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from nnlab.core.laws import LawError
 from nnlab.errors import UserError
 from nnlab.runs.destination import MLflow
+
+STORE = "mlruns"
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 def parser(command: str, description: str, *, uri: bool = True) -> Parser:
     """A command's parser, with `--store` and, if it reads any tracking server, `--uri`."""
     made = Parser(prog=f"nnlab {command}", description=description, allow_abbrev=False)
-    made.add_argument("--store", default="mlruns", help="where runs are kept (mlruns)")
+    made.add_argument("--store", default=STORE, help="where runs are kept (mlruns)")
     if uri:
         made.add_argument("--uri", help="MLflow's database or server (sqlite:///STORE/mlflow.db)")
     return made
@@ -38,3 +41,16 @@ def check_uri(uri: str) -> None:
         MLflow(uri)
     except LawError as error:
         raise UserError(f"{error} (--uri)") from error
+
+
+def found_store(options: argparse.Namespace) -> Path:
+    """The store that is named; raises `UserError` if a folder was named that is not there."""
+    store = Path(options.store)
+    if options.store != STORE and not store.is_dir():
+        raise UserError(f"there is no folder {store} (--store)")
+    return store
+
+
+def store_option(store: Path) -> str:
+    """The option that names a store, as it is written behind a command; empty for the usual one."""
+    return "" if store == Path(STORE) else f" --store {store}"

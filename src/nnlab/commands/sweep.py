@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnlab.commands.options import store_option
 from nnlab.errors import UserError
 from nnlab.runs.runtime import pin
 
@@ -92,7 +93,7 @@ def _say_how_to_go_on(trials: Iterable[Trial], store: Path) -> None:
     """A line for each trial that was interrupted."""
     from nnlab.commands.console import say
 
-    option = "" if store == Path("mlruns") else f" --store {store}"
+    option = store_option(store)
     for trial in trials:
         if trial.state == "RUNNING" and trial.run:
             say(f"to go on with trial {trial.number}: nnlab train --resume {trial.run}{option}")

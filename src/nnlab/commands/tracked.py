@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from nnlab.commands.console import console, say
+from nnlab.commands.options import store_option
 from nnlab.runs.config import RunConfig
 from nnlab.runs.destination import own_database
 from nnlab.tracking.process import Tracked, TrackingProcess
@@ -31,6 +32,9 @@ class Trackers:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             for process in self._processes.values():
                 process.leave()
+            for store in dict.fromkeys(store for _, store in self._processes):
+                sync = f"`nnlab sync{store_option(store)}`"
+                say(f"the rest goes to MLflow in the background; {sync} sends what does not")
         else:
             self._finish()
 
@@ -50,7 +54,7 @@ class Trackers:
         for (uri, store), process in self._processes.items():
             with console.status("completing in MLflow") if console.is_terminal else nullcontext():
                 tracked = process.finish()
-            option = "" if store == Path("mlruns") else f" --store {store}"
+            option = store_option(store)
             _say_what_is_missing(tracked, store, f"`nnlab sync{option}`")
             if len(tracked.runs) == 1:
                 (best,) = tracked.runs

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnlab.commands.options import parser
+from nnlab.commands.options import parser, store_option
 from nnlab.errors import UserError
 from nnlab.runs.compose import run_app
 from nnlab.runs.plain import Config
@@ -31,7 +31,12 @@ def run(arguments: Sequence[str]) -> int:
             made.add_argument(
                 "--resume", required=True, metavar="RUN", help="an id, or its beginning"
             )
-            options = made.parse_args(arguments)
+            options, more = made.parse_known_args(arguments)
+            if more:
+                raise UserError(
+                    f"a run goes on with its own config and takes no {more[0]}; "
+                    "`nnlab train` without --resume begins another one"
+                )
             trainings.resume(Path(options.store), options.resume)
         else:
             run_app(arguments, trainings.train)
@@ -59,7 +64,7 @@ class Trainings(ExitStack):
 
         checked = parse(config)
         execution = Execution(checked)
-        self._train(checked, execution, Run.of(checked, "train"))
+        self._train(checked, execution, lambda: Run.of(checked, "train"))
 
     def resume(self, store: Path, text: str) -> None:
         """Go on with a run that was interrupted, in its own directory."""
@@ -90,17 +95,19 @@ class Trainings(ExitStack):
         for difference in environment_differences(recorded(path), run.environment.facts):
             say(f"the environment differs (then -> now): {difference}", "yellow")
         say(f"going on at step {execution.step}; {len(run.past.reports)} evaluations are there")
-        self._train(checked, execution, run)
+        self._train(checked, execution, lambda: run)
 
-    def _train(self, checked: RunConfig, execution: Execution, run: Run) -> None:
+    def _train(self, checked: RunConfig, execution: Execution, begin: Callable[[], Run]) -> None:
         from nnlab.commands.console import console, results, say, uncertainty, with_progress
         from nnlab.commands.tracked import Trackers
+        from nnlab.runs.past import TRIAL_STATE
 
         trackers = self.trackers = self.trackers or self.enter_context(Trackers())
 
         def follow(run: Run) -> None:
             trackers.follow(run.path, checked)
 
+        run = begin()
         self.runs.append(run.id)
         trackers.best = run.id if len(self.runs) == 1 else None
         with _resumable(run), run:
@@ -114,7 +121,7 @@ class Trainings(ExitStack):
                 execution.keep_weights(run)
             if run.past.start["kind"] == "trial":  # resumed, without its sweep
                 state = "FAILED" if last.stop and last.stop.diverged else "COMPLETE"
-                run.tag({"nnlab.trial_state": state})
+                run.tag({TRIAL_STATE: state})
         assert last.stop is not None
         console.print(results(last.metrics))
         if len(execution.members) > 1:
@@ -139,7 +146,5 @@ def _resumable(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        store = run.path.parents[1]
-        option = "" if store == Path("mlruns") else f" --store {store}"
-        say(f"to go on: nnlab train --resume {run.id}{option}")
+        say(f"to go on: nnlab train --resume {run.id}{store_option(run.path.parents[1])}")
         raise

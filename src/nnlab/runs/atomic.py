@@ -10,11 +10,15 @@ ASIDE = ".new"
 def write(path: Path, content: bytes | memoryview) -> None:
     """Write the file aside, sync it, rename it, sync its folder: it replaces the one before."""
     new = path.with_name(f"{path.name}{ASIDE}")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:  # what a full disk has of it would only take room
+        new.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -58,6 +58,7 @@ class Halt:
     def check(self) -> None:
         """Raise `Interrupted` if a signal came: this is a safe point."""
         if self.number:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # what is kept now is not to be cut short
             raise Interrupted(self.number, safe=True)
 
     def __enter__(self) -> Self:

@@ -22,6 +22,9 @@ from nnlab.runs.plain import Config, flatten
 from nnlab.training.report import Report, Stop
 
 JOURNAL, CONFIG, ENVIRONMENT = "journal.jsonl", "config.yaml", "environment.json"
+CHECKPOINTS = "checkpoints"
+TRIAL_STATE = "nnlab.trial_state"
+"""The tag that says a trial's state."""
 DIED = {"status": "KILLED", "rule": "died", "reason": "the process died without a last word"}
 
 
@@ -121,11 +124,13 @@ def directories(store: Path) -> Iterator[Path]:
 
 def find(store: Path, text: str) -> Path:
     """The directory of the run with that id, or whose id alone begins so."""
+    if not text.strip():
+        raise UserError("a run is named by its id or the beginning of it, but got nothing")
     names = [path.name for path in directories(store)]
     found = [name for name in names if name == text] or [n for n in names if n.startswith(text)]
     if len(found) > 1:
         raise UserError(f"{text} begins the ids of {len(found)} runs: {', '.join(found)}")
-    if not found or not text:
+    if not found:
         raise UserError(f"there is no run {text} in {store}/runs{nearest(text, names)}")
     return store / "runs" / found[0]
 
@@ -151,7 +156,7 @@ def reap(run: Glance) -> str | None:
     if gone is None:
         return None
     evidence = f"{gone}, and nobody holds the lock of the journal"
-    state = {"nnlab.trial_state": _told(run)} if run.start["kind"] == "trial" else None
+    state = {TRIAL_STATE: _told(run)} if run.start["kind"] == "trial" else None
     with suppress(LockedError):  # it was resumed, or another one reaps it
         journal = Journal.reopen(run.path / JOURNAL)
         if journal.past[-1]["type"] == "end":

@@ -23,18 +23,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from nnlab.errors import UserError
-from nnlab.runs import weights
+from nnlab.runs import atomic, weights
 from nnlab.runs.config import RunConfig
 from nnlab.runs.destination import Tracking
 from nnlab.runs.environment import Environment, capture
-from nnlab.runs.journal import Journal, JournalError, LockedError, read
+from nnlab.runs.journal import Journal, JournalError, LockedError
 from nnlab.runs.owner import Owner
-from nnlab.runs.past import CONFIG, ENVIRONMENT, JOURNAL, Past, owner_of
+from nnlab.runs.past import CHECKPOINTS, CONFIG, ENVIRONMENT, JOURNAL, Past, glance, owner_of
 from nnlab.runs.plain import Config, dump, flatten
 from nnlab.training.report import Report
 from nnlab.training.trainer import Training, TrainingState
 
-CHECKPOINTS, WEIGHTS, DIFF = "checkpoints", "weights.npz", "uncommitted.diff"
+WEIGHTS, DIFF = "weights.npz", "uncommitted.diff"
 HASHES = ("nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256")
 """The tags that say whether two runs are equal."""
 
@@ -102,8 +102,9 @@ class Run:
         try:
             run.journal = Journal.reopen(path / JOURNAL)
         except LockedError as error:
-            name = f"{Past(read(path / JOURNAL)).start['name']} (run {path.name})"
-            raise UserError(f"{name} is being written by {owner_of(path)}") from error
+            run_now = glance(path)
+            who = f"{run_now} is being written by {owner_of(path)}" if run_now else str(error)
+            raise UserError(who) from error
         except (JournalError, OSError) as error:
             raise UserError(str(error)) from error
         run.path = path
@@ -231,10 +232,12 @@ def new_directory(path: Path, files: Mapping[str, str]) -> Path:
         made = True
         for name, text in files.items():
             if text:
-                (path / name).write_text(text, encoding="utf-8")
-    except OSError as error:
+                atomic.write(path / name, text.encode())
+    except BaseException as error:
         if made:
             shutil.rmtree(path, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(
             "store must be a folder that can be written, "
             f"but {path.parent} cannot be: {error.strerror} (store)"

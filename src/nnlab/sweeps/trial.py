@@ -15,13 +15,12 @@ from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
 from nnlab.runs.interrupts import heed
 from nnlab.runs.journal import JournalError
+from nnlab.runs.past import TRIAL_STATE
 from nnlab.runs.plain import Config
 from nnlab.runs.run import Run
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
-STATE = "nnlab.trial_state"
-"""The tag that says a trial's state."""
 _LISTEN_SECONDS = 0.05
 
 
@@ -97,7 +96,7 @@ def run_trial(job: Job, channel: Connection) -> None:
                         break
                 execution.keep_weights(run)
             outcome = _outcome(last, run.id, pruned)
-            run.tag({STATE: outcome.state})
+            run.tag({TRIAL_STATE: outcome.state})
         channel.send(outcome)
     except KeyboardInterrupt as error:
         channel.send(Outcome("KILLED", f"interrupted by {error}", run_id))
@@ -113,7 +112,7 @@ def _tagged(run: Run) -> Iterator[None]:
     except BaseException as error:
         state = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         with suppress(JournalError):  # it must not hide the error
-            run.tag({STATE: state})
+            run.tag({TRIAL_STATE: state})
         raise
 
 

@@ -155,13 +155,16 @@ def _in_tracker(store: Path, uri: str, runs: Sequence[Glance]) -> Iterator[Findi
             said = f"it is {run.last['status']} by its journal"
             yield Finding(What.STALE, str(run), said, run.path, uri, one, run.last)
         elif not (store / "runs" / one.run / JOURNAL).exists():
-            yield from _without_journal(one, uri)
+            yield from _without_journal(one, uri, store)
 
 
-def _without_journal(run: Known, uri: str) -> Iterator[Finding]:
+def _without_journal(run: Known, uri: str, store: Path) -> Iterator[Finding]:
     """A run that a tracker has as RUNNING and whose journal is not here."""
     gone, name = run.owner.gone(), f"{run.name} (run {run.run})"
-    if gone:
+    home = run.tags.get("nnlab.store")
+    if home and home != str(store.resolve()):
+        yield Finding(What.ELSEWHERE, name, f"its journal is in {home}")
+    elif gone:
         evidence = f"{gone}, and so is its journal"
         end = {**DIED, "evidence": evidence}
         yield Finding(What.GONE, name, evidence, uri=uri, known=run, end=end)

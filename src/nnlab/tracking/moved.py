@@ -15,13 +15,15 @@ ARTIFACTS = "artifacts"
 
 def follow_the_artifacts(database: Path) -> None:
     """Have the database look for artifacts in the folder beside it, where it looks for them in
-    one that it was moved or copied from."""
+    one that it was moved or copied from: the folder beside it has some of them."""
+    beside = database.resolve().parent / ARTIFACTS
     with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        for experiment, old in connection.execute(
-            "SELECT experiment_id, artifact_location FROM experiments"
-        ).fetchall():
-            new = _moved(old, database.resolve().parent / ARTIFACTS)
-            if new:
+        rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
+        places = {experiment: (uri, _folder(uri)) for experiment, uri in rows.fetchall()}
+        left = {old.parent for _, old in places.values() if old and (beside / old.name).is_dir()}
+        for experiment, (uri, old) in places.items():
+            if old and old.parent in left - {beside}:
+                new = (beside / old.name).as_uri()
                 connection.execute(
                     "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
                     (new, experiment),
@@ -29,17 +31,13 @@ def follow_the_artifacts(database: Path) -> None:
                 connection.execute(
                     "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
                     "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-                    (new, len(old) + 1, experiment, len(old), old),
+                    (new, len(uri) + 1, experiment, len(uri), uri),
                 )
 
 
-def _moved(location: str, beside: Path) -> str | None:
-    """Where the artifacts of that location are now, if it is not there."""
-    if not location.startswith("file:"):
+def _folder(uri: str) -> Path | None:
+    """The folder of an experiment's artifacts, if it lies in one of ours."""
+    if not uri.startswith("file:"):
         return None
-    old = Path(url2pathname(urlparse(location).path))
-    new = beside / old.name
-    if old == new or old.parent.name != ARTIFACTS:
-        return None
-    gone = beside.is_dir() and not old.parent.exists()
-    return new.as_uri() if new.is_dir() or gone else None
+    folder = Path(url2pathname(urlparse(uri).path))
+    return folder if folder.parent.name == ARTIFACTS else None

@@ -201,6 +201,7 @@ class Projection:
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": f"nnlab {start['kind']}",
             **(Owner.of(start["owner"]).tags if "owner" in start else {}),  # for the doctor
+            "nnlab.store": str(self.path.resolve().parents[1]),
             **{key: fitting_tag(value) for key, value in start["tags"].items()},
         }
         if start["parent"]:

@@ -52,6 +52,7 @@ class Projector:
         self.earlier = earlier
         self.following: list[Projection] = []
         self.more = self.all_sent = True
+        self._last_came: float | None = None
         self._asked: set[str] = set()
         """The ids of the runs that came."""
         self._failing_since: dict[Projection, float] = {}
@@ -79,6 +80,7 @@ class Projector:
             path = self.incoming.get()
             if path is None:
                 self.more = False
+                self._last_came = monotonic()
             else:
                 self._asked.add(path.name)
                 self._follow(path)
@@ -135,6 +137,8 @@ class Projector:
     ) -> bool:
         """Has it failed for so long that it is given up? Only when no more runs come."""
         since = self._failing_since.setdefault(projection, began)
+        if isinstance(error, BusyError):  # the other one had no reason to hurry before
+            since = max(since, self._last_came or since)
         if self.more or monotonic() - since < seconds:
             return False
         self._fail(projection, first_line(error)[:300])

@@ -6,6 +6,7 @@ is sent again changes nothing; so an unreadable file counts as an empty one.
 
 import fcntl
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,7 +126,15 @@ def _states(path: Path) -> Mapping[str, Any]:
 
 
 def _size(path: Path) -> int:
+    """The bytes of the journal's whole lines; what is torn behind them was never a record."""
     try:
-        return (path / JOURNAL).stat().st_size
+        with (path / JOURNAL).open("rb") as file:
+            end, length = file.seek(0, os.SEEK_END), 4096
+            while True:
+                start = file.seek(max(0, end - length))
+                newline = file.read().rfind(b"\n")
+                if newline >= 0 or not start:
+                    return start + newline + 1
+                length *= 8
     except OSError:
         return -1

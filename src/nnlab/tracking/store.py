@@ -4,8 +4,9 @@ Imports MLflow (two seconds); only the tracking and fetching processes do.
 """
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Store:
         database = sqlite_file(self.uri)
         if database is not None:
             ready(database)
-            follow_the_artifacts(database)
+            with suppress(sqlite3.OperationalError):  # it may be for reading only
+                follow_the_artifacts(database)
         return _connected(self.uri)
 
     def reachable(self) -> bool:
@@ -94,14 +96,15 @@ class Store:
         return True
 
     def remove_twins(self, run: str, mlflow_id: str) -> None:
-        """Delete all but this one of the MLflow runs that are the same run of ours.
-
-        A server that did not answer when a run was to be created may have created it, then or
-        much later.
+        """Delete what a server made of this run of ours beside this one: one that did not answer
+        when it was to create a run may have created it, then or much later. Nothing was ever
+        sent to such a run; a copy that somebody made of a run is none.
         """
         for twin in self._all(run):
             if twin != mlflow_id:
-                self.client.delete_run(twin)
+                made = self.client.get_run(twin)
+                if made.info.status == "RUNNING" and not made.data.params and not made.data.metrics:
+                    self.client.delete_run(twin)
 
     def remove_tag(self, mlflow_id: str, key: str) -> None:
         """Remove a tag; it need not be there."""
