@@ -57,9 +57,11 @@ format: install  ## format the code
 peers: install  ## install PyTorch and JAX for comparison tests and benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 
-bench: install  ## measure start-up, the default sweep, the numerical gradient
+bench: install  ## measure start-up, the default sweep, the numerical gradient, tracking, the doctor
 	$(BIN)/python benchmarks/startup.py $(ARGS)
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/tracking.py
+	$(BIN)/python benchmarks/doctor.py
 
 lock: install  ## resolve the versions anew into requirements/
 	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
