@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the process or the machine stops."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 ASIDE = ".new"
@@ -19,8 +20,12 @@ def write(path: Path, content: bytes | memoryview) -> None:
     except BaseException:  # what a full disk has of it would only take room
         new.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Return when the names in the folder are on disk, where the file system can tell."""
+    descriptor = os.open(path, os.O_RDONLY)
+    with suppress(OSError):
+        os.fsync(descriptor)
+    os.close(descriptor)

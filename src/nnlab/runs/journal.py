@@ -25,6 +25,8 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any, NamedTuple, Self, TypeVar
 from zlib import crc32
 
+from nnlab.runs.atomic import sync_folder
+
 Record = Mapping[str, Any]
 Item = TypeVar("Item")
 
@@ -49,7 +51,7 @@ class Journal:
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         for folder in (path.parent, path.parent.parent):  # or a power cut may take the file's name
-            _sync_folder(folder)
+            sync_folder(folder)
         self._begin()
 
     @classmethod
@@ -216,7 +218,7 @@ class JournalReader:
 
 
 def being_written(path: Path) -> bool:
-    """Does a living process have the journal open for writing?"""
+    """Does a living process hold the file's lock, a journal's being that of its writer?"""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -307,13 +309,6 @@ def lock(file: IO[bytes], path: Path) -> None:
         if pause:
             time.sleep(pause)
     raise LockedError(f"{path} is being written by another process")
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    with suppress(OSError):  # not every file system can
-        os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def _all_of(queue: SimpleQueue[Item]) -> Iterator[Item]:

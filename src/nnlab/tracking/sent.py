@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from nnlab.runs import atomic
 from nnlab.runs.destination import own_database
-from nnlab.runs.journal import Record
+from nnlab.runs.journal import Record, being_written
 from nnlab.runs.past import JOURNAL
 
 STATE, LOCK = "mlflow.json", "mlflow.lock"
@@ -72,14 +72,7 @@ def claim(path: Path) -> IO[bytes] | None:
 
 def being_sent(path: Path) -> bool:
     """Does a process send the run in that directory at the moment?"""
-    try:
-        with (path / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return being_written(path / LOCK)
 
 
 def destination(start: Record, store: Path) -> str | None:
