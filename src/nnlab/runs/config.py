@@ -93,10 +93,9 @@ def parse(config: Config) -> RunConfig:
         raise UserError(f"store must name a folder, but got store={store!r}")
     parts = {group: build(group, config[group]) for group in _EXPERIMENT_GROUPS}
     values = {key: checked(config[key], kind, key) for key, kind in _EXPERIMENT_FIELDS.items()}
-    every = checked(config["checkpoint_every"], str, "checkpoint_every")
     try:
         experiment = Experiment(**parts, stopping=_rules(config["stopping"]), **values)
-        interval = Interval.parse(every, "checkpoint_every")
+        interval = Interval.parse(str(config["checkpoint_every"]), "checkpoint_every")
     except LawError as error:
         raise UserError(str(error)) from error
     return RunConfig(
