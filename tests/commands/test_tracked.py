@@ -131,7 +131,7 @@ def test_what_is_left_is_left_at_once_and_said_in_a_line(monkeypatch, capsys):
         raise KeyboardInterrupt
     assert len(left) == 2
     assert capsys.readouterr().out == (
-        "the rest goes to MLflow in the background; `nnlab sync` sends what does not\n"
+        "the rest goes to MLflow in the background; `nnlab sync` sends what does not get there\n"
     )
 
 

@@ -263,7 +263,7 @@ def test_an_interrupted_training_says_so_and_keeps_what_it_measured(bench, numbe
 def test_an_interrupted_training_is_killed_in_mlflow_with_all_it_measured(lab, interrupted):
     assert interrupted.code == 130
     assert interrupted.err == "nnlab: interrupted by SIGINT\n"
-    assert interrupted.out.endswith(f"to go on: nnlab train --resume {interrupted.run}\n")
+    assert f"\nto go on: nnlab train --resume {interrupted.run}\n" in interrupted.out
     wait_until_killed(lab, interrupted.run)  # the command does not
     logged = lab.logged(interrupted.run)
     assert logged.tags["nnlab.stop_rule"] == "interrupted"

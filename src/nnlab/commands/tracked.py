@@ -33,8 +33,10 @@ class Trackers:
             for process in self._processes.values():
                 process.leave()
             for store in dict.fromkeys(store for _, store in self._processes):
-                sync = f"`nnlab sync{store_option(store)}`"
-                say(f"the rest goes to MLflow in the background; {sync} sends what does not")
+                say(
+                    "the rest goes to MLflow in the background; "
+                    f"`nnlab sync{store_option(store)}` sends what does not get there"
+                )
         else:
             self._finish()
 
