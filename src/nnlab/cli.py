@@ -9,7 +9,7 @@ from nnlab import __version__
 from nnlab.commands import COMMANDS
 from nnlab.errors import UserError
 from nnlab.names import nearest
-from nnlab.runs.interrupts import Interrupted, check, heed
+from nnlab.runs.interrupts import Interrupted, check, heed, ignore
 
 USAGE = f"""usage: nnlab COMMAND [ARGUMENT ...]
 
@@ -47,6 +47,7 @@ def main() -> None:
         print(f"nnlab: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as error:
+        ignore()  # it is ending: another one would only tear the last words
         print(f"nnlab: interrupted by {error}", file=sys.stderr)
         sys.exit(128 + error.number)
     except BrokenPipeError:  # who reads our output has read enough

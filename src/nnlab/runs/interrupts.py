@@ -39,6 +39,12 @@ def heed() -> None:
             signal.signal(number, _interrupt)
 
 
+def ignore() -> None:
+    """From now on such signals do nothing."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def check() -> None:
     """Raise `Interrupted` if a signal came whose own was lost."""
     if _heard:

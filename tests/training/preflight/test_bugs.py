@@ -273,10 +273,10 @@ def weights_exchanged(self, theta, state, work):
     state["average"] += self.decay * theta
 
 
-def averaged_again(advance, self, state, oracle, upto, deadline):
+def averaged_again(advance, self, state, oracle, upto, *until):
     """The trainer's loop, step by step, with an update of its own after each."""
     while state.step < upto:
-        finite = advance(self, state, oracle, state.step + 1, deadline)
+        finite = advance(self, state, oracle, state.step + 1, *until)
         self.experiment.averaging.update(state.theta, state.averaging, oracle.work)
         if not finite:
             return False
