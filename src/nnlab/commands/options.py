@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nnlab.core.laws import LawError
 from nnlab.errors import UserError
-from nnlab.runs.destination import MLflow
+from nnlab.runs.destination import MLflow, own_database
 
 STORE = "mlruns"
 
@@ -30,7 +30,7 @@ def parser(command: str, description: str, *, uri: bool = True) -> Parser:
 def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with the URI filled in and checked."""
     options = parser.parse_args(arguments)
-    options.uri = options.uri or f"sqlite:///{options.store}/mlflow.db"
+    options.uri = options.uri or own_database(options.store)
     check_uri(options.uri)
     return options
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nnlab.commands.console import console, say
-from nnlab.commands.options import found_store, parse, parser
+from nnlab.commands.options import check_uri, found_store, parser
 from nnlab.commands.tracked import counted, reasons
 from nnlab.errors import UserError
 from nnlab.runs.journal import JournalError, JournalReader, Record, being_written
@@ -21,10 +21,11 @@ def run(arguments: Sequence[str]) -> int:
     made = parser("sync", "Send to MLflow what is missing there; a second time changes nothing.")
     made.add_argument("run", nargs="*", metavar="RUN", help="an id or its beginning (else all)")
     options = made.parse_args(arguments)
-    uri = parse(made, arguments).uri if options.uri else None  # checked; else that of each run
+    if options.uri:  # else that of each run
+        check_uri(options.uri)
     store = found_store(options)
     named = [find(store, text) for text in options.run]
-    return Sync(store, uri).send(named or list(directories(store)), named=bool(named))
+    return Sync(store, options.uri).send(named or list(directories(store)), named=bool(named))
 
 
 class Sync:

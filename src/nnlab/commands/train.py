@@ -73,7 +73,8 @@ class Trainings(ExitStack):
         from nnlab.runs.plain import load
 
         path = find(store, text)
-        config = moved(load(path / CONFIG), store)
+        logged = load(path / CONFIG)
+        config = moved(logged, store)
         pin_config(config)
         from nnlab.commands.console import say
         from nnlab.reproduce import environment_differences
@@ -84,7 +85,7 @@ class Trainings(ExitStack):
 
         run = Run.reopen(path)
         try:
-            run.past.check_resumable(load(path / CONFIG))
+            run.past.check_resumable(logged)
             checked = parse(config)
             execution = Execution(checked)
             for damage in execution.restore(run):

@@ -36,9 +36,10 @@ class Member:
         if not run.past.resumable:
             self.hashes = {key: run.past.tags[key] for key in HASHES}
             return []
-        config = dict(flatten(self.config.plain))
         reported = len(run.past.reports)
-        return checkpoint.restore(run.checkpoints, self.training, self.state, config, reported)
+        return checkpoint.restore(
+            run.checkpoints, self.training, self.state, self._params, reported
+        )
 
     def reports(self, halt: Halt) -> Iterator[Report]:
         """All its reports, first those that were recorded before its checkpoint. A checkpoint is
@@ -70,9 +71,13 @@ class Member:
         """Make a checkpoint; the journal has all that was reported before."""
         assert self.run is not None
         self.run.journal.sync()
-        config = dict(flatten(self.config.plain))
-        checkpoint.save(self.run.checkpoints, self.training, self.state, config)
+        checkpoint.save(self.run.checkpoints, self.training, self.state, self._params)
         self._schedule()
+
+    @property
+    def _params(self) -> dict[str, str]:
+        """The config that its checkpoints belong to."""
+        return dict(flatten(self.config.plain))
 
     def _schedule(self) -> None:
         per_epoch, step = self.training.order.steps_per_epoch, self.state.step
