@@ -5,6 +5,7 @@ The second one insists, and so does the clock where a step takes too long.
 
 import math
 import signal
+import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Self
@@ -84,16 +85,23 @@ class Halt:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.number:
-            raise Interrupted(number)
+            raise _torn(number)
         self.number = number
         for pause in self._pauses:
             pause.at = -math.inf
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     def _insist(self, number: int, frame: FrameType | None) -> None:
-        raise Interrupted(self.number)
+        raise _torn(self.number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _heard.append(number)
-    raise Interrupted(number)
+    raise _torn(number)
+
+
+def _torn(number: int) -> Interrupted:
+    """The interrupt of whatever is going on. From now on what is half done and thrown away, such
+    as an archive being written, does not complain of it on the terminal."""
+    sys.unraisablehook = lambda _: None
+    return Interrupted(number)
