@@ -1,7 +1,7 @@
 # `make help` lists everything. The first use installs what is needed into .venv; later ones do not.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep ui test test-slow durability lint check format peers bench lock clean
+.PHONY: help install train sweep ui test test-slow durability sweep-torture lint check format peers bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +43,9 @@ test-slow: install  ## run the long tests
 durability: install  ## kill, cut, fill and hang everything; a table of what was proved
 	NNLAB_ROUNDS=30 $(PYTEST) tests/durability $(ARGS)
 
+sweep-torture: install  ## kill sweeps at any moment; a table of what was proved
+	$(PYTEST) -m slow tests/sweeps/test_torture.py $(ARGS)
+
 lint: install  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -57,14 +60,17 @@ format: install  ## format the code
 peers: install  ## install PyTorch and JAX for comparison tests and benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 
-bench: install  ## measure start-up, the default sweep, the numerical gradient, tracking, the doctor
+bench: install  ## measure start-up, sweeps, the numerical gradient, tracking, the doctor, kernels, streaming
 	$(BIN)/python benchmarks/startup.py $(ARGS)
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/doctor.py
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/streaming.py
 
 lock: install  ## resolve the versions anew into requirements/
-	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
+	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --extra features --extra cmaes --universal --python-version 3.11 --fork-strategy fewest \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements/lock.txt
 	$(BIN)/uv --system-certs pip compile requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --quiet --upgrade -o requirements/uv.txt
