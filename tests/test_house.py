@@ -25,11 +25,38 @@ BESIDE = {("data", "core"), ("reproduce", "tracking")}
 """The only imports between parts of one floor."""
 ONLY_IN = {
     "mlflow": {f"tracking/{name}.py" for name in ("fetch", "projection", "projector", "store")},
-    "optuna": {"sweeps/search.py"},
-    "hydra": {"runs/compose.py", "sweeps/definition.py"},
-    "omegaconf": {"runs/compose.py", "sweeps/definition.py"},
-    "scipy": {"core/lbfgs.py", "training/repeats.py"},
-    "sklearn": set(),
+    "optuna": {
+        f"sweeps/{name}.py" for name in ("drawing", "export", "search", "storage", "verdict")
+    },
+    "hydra": {"runs/compose.py", "sweeps/grammar.py"},
+    "omegaconf": {"runs/compose.py", "sweeps/reading.py"},
+    "scipy": {
+        *("core/lbfgs.py", "training/repeats.py", "plots/figures.py"),
+        *("sweeps/drawing.py", "sweeps/verdict.py"),
+    },
+    "plotly": {"plots/figures.py", "plots/report.py"},
+    "sklearn": {"data/features/visual_words.py", "data/preparation/pca.py"},
+    "skimage": {"data/features/hog.py"},
+    "pooch": {"data/cache.py", "data/fetch.py", "data/home.py"},
+    "imblearn": {"data/preparation/smote.py"},
+    "pyarrow": {
+        *(f"data/stream/{name}.py" for name in ("parquet", "table")),
+        *(
+            f"data/tables/{name}.py"
+            for name in (
+                "column",
+                "columnar",
+                "delimited",
+                "features",
+                "npz",
+                "numbers",
+                "numpy_file",
+                "survey",
+            )
+        ),
+    },
+    "PIL": {"data/sources/images.py"},
+    "pandas": set(),
 }
 every_file = pytest.mark.parametrize(
     "file", FILES, ids=[str(file.relative_to(HOUSE)) for file in FILES]

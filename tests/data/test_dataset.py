@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,25 @@ def test_the_fingerprint_changes_with_every_byte():
 )
 def test_the_fingerprint_tells_what_the_bytes_mean(other):
     assert other.fingerprint != Dataset(X, Y, ("a", "b")).fingerprint
+
+
+def test_weights_are_not_taken_for_parts():
+    values = np.ones(6, np.int8)
+    found = [
+        Dataset(X, Y, weights=values),
+        Dataset(X, Y, parts=values),
+        Dataset(X, Y, weights=values, parts=values),
+        Dataset(X, Y),
+    ]
+    assert len({one.fingerprint for one in found}) == 4
+
+
+@pytest.mark.parametrize("parts", [None, np.array([0, 0, 0, 0, 1, 2], np.int8)])
+def test_the_fingerprint_by_hand(parts):
+    said = b"('a', 'b')<f8(6, 2)" + X.tobytes() + b"<i8(6,)" + Y.tobytes()
+    if parts is not None:
+        said += b"|i1(6,)\x00\x00\x00\x00\x01\x02"
+    assert Dataset(X, Y, ("a", "b"), parts=parts).fingerprint == sha256(said).hexdigest()
 
 
 def test_the_fingerprint_is_of_the_content_not_of_the_memory():

@@ -6,17 +6,26 @@ from math import nan
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
 
 from nnlab.core.laws import LawError
-from nnlab.data import sources
 from nnlab.data.dataset import Dataset
-from nnlab.data.sources import BreastCancer, Diabetes, Digits, Iris, Source
+from nnlab.data.sources import bundled as sources
+from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits, Iris, Wine
+from nnlab.data.sources.named import Named
+from nnlab.data.sources.source import Source
 from nnlab.data.validation import Fold, Holdout
 
 PUBLISHED = {
     Digits: load_digits,
     Iris: load_iris,
+    Wine: load_wine,
     BreastCancer: load_breast_cancer,
     Diabetes: partial(load_diabetes, scaled=False),
 }
@@ -43,7 +52,7 @@ def test_every_source_is_in_the_table():
     found = {
         cls
         for _, cls in inspect.getmembers(sources, inspect.isclass)
-        if issubclass(cls, Source) and cls is not Source
+        if issubclass(cls, Source) and cls not in (Source, Named)
     }
     assert found == PUBLISHED.keys()
 
@@ -51,7 +60,7 @@ def test_every_source_is_in_the_table():
 @every_source
 def test_a_source_is_the_published_data(source):
     dataset, published = source().load(), PUBLISHED[source]()
-    np.testing.assert_array_equal(dataset.x, published.data)
+    np.testing.assert_array_equal(dataset.x.reshape(published.data.shape), published.data)
     if "target_names" in published:
         np.testing.assert_array_equal(dataset.y, published.target)
         assert dataset.y.dtype.kind == "i"
@@ -59,6 +68,8 @@ def test_a_source_is_the_published_data(source):
     else:
         np.testing.assert_array_equal(dataset.y, published.target[:, None])
         assert dataset.classes == ()
+    if source is not Digits:  # whose features are pixels
+        assert dataset.names == tuple(map(str, published.feature_names))
 
 
 @every_source
@@ -76,13 +87,14 @@ def test_the_parts_of_a_split_are_the_rows_of_the_division(source, rule):
     dataset, splits = unscaled.load(), unscaled.split(rule)
     assert splits.classes == dataset.classes
     for part, rows in zip(splits[:3], rule.divide(dataset, 0.1, 5), strict=True):
-        np.testing.assert_array_equal(part.x, dataset.x[rows])
+        np.testing.assert_array_equal(part.x, dataset.x[rows].reshape(part.x.shape))
         np.testing.assert_array_equal(part.y, dataset.y[rows])
 
 
 @every_source
 def test_features_are_scaled_by_the_training_part(source):
-    x, rows = source().load().x, Holdout().divide(source().load(), 0.15, 0)
+    dataset = source().load()
+    x, rows = dataset.x.reshape(len(dataset.y), -1), Holdout().divide(dataset, 0.15, 0)
     for part, chosen in zip(source(scale="standard").split()[:3], rows, strict=True):
         deviation = x[rows.train].std(axis=0)
         expected = (x[chosen] - x[rows.train].mean(axis=0)) / np.where(deviation, deviation, 1)
@@ -119,7 +131,7 @@ def test_pixels_are_scaled_to_the_unit_interval_by_default():
 
 LAWS = {  # field: (values that break the law, what the message says)
     "scale": [("standrd", "none, standard, unit"), ("", "none, standard, unit")],
-    "test": [(0.0, "0 < test < 1"), (-0.1, "0 < test < 1"), (1.0, "0 < test < 1"), (nan, "test")],
+    "test": [(-0.1, "0 <= test < 1"), (1.0, "0 <= test < 1"), (nan, "test")],
     "split_seed": [(-1, "split_seed >= 0")],
 }
 
@@ -132,6 +144,12 @@ def test_a_value_out_of_range_is_refused(source, field, bad, said):
     with pytest.raises(LawError, match=f"{re.escape(said)}.*{field}={bad}") as error:
         source(**{field: bad})
     assert error.value.field == field
+
+
+@every_source
+def test_a_test_part_is_needed_where_the_data_name_none(source):
+    with pytest.raises(LawError, match=r"`0 < test < 1` must hold, but got test=0"):
+        source(test=0.0).split()
 
 
 def test_without_scikit_learn_the_error_says_so(monkeypatch):

@@ -1,4 +1,5 @@
 import inspect
+from contextlib import suppress
 from math import nan
 
 import numpy as np
@@ -10,8 +11,8 @@ from sklearn.model_selection import StratifiedKFold
 from nnlab.core.laws import LawError
 from nnlab.data import validation
 from nnlab.data.dataset import Dataset
-from nnlab.data.sources import Digits
-from nnlab.data.validation import Fold, Holdout, KFold
+from nnlab.data.sources.bundled import Digits
+from nnlab.data.validation import Division, Fold, Holdout, KFold, check_division
 
 
 def labelled(*counts):
@@ -181,3 +182,52 @@ def test_a_value_out_of_range_is_refused(cls, arguments, said):
 def test_fractions_of_a_whole_are_less_than_it():
     with pytest.raises(LawError, match=r"fraction \+ test < 1.*fraction=0.6"):
         Holdout(0.6).divide(labelled(20), 0.4, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(divisions(), st.integers(2, 5), st.integers(0, 2**32))
+def test_every_division_passes_its_check(division, k, seed):
+    dataset, fraction, test = division
+    check_division(Holdout(fraction).divide(dataset, test, seed), dataset)
+    for fold in KFold(k).members():
+        with suppress(LawError):  # a fold of few examples may be empty
+            check_division(fold.divide(dataset, test, seed), dataset)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (([0, 1, 2], [3, 2], [4, 5]), "rows 2 in several, or several times"),
+        (([0, 1, 1], [2, 3], [4, 5]), "rows 1 in several, or several times"),
+        (([0, 1], [3], [4]), "rows 2, 5 in none"),
+        (([], [], [5]), "rows 0, 1, 2, 3, 4 in none"),
+    ],
+)
+def test_a_row_that_is_not_in_one_part_is_named(parts, said):
+    dataset = Dataset(np.zeros((6, 1)), np.zeros(6, np.int64), ("a",))
+    division = Division(*(np.array(rows, np.intp) for rows in parts))
+    with pytest.raises(LawError, match="every example is in one part") as error:
+        check_division(division, dataset)
+    assert f"got rows {said.removeprefix('rows ')}" in str(error.value)
+
+
+def test_many_rows_are_counted_and_what_has_no_class_is_no_matter():
+    dataset = Dataset(np.zeros((2000, 1)), np.zeros(2000, np.int64), ("a",))
+    division = Division(*(np.arange(k, k + 1) for k in range(3)))
+    with pytest.raises(LawError, match="rows 3, 4, 5, 6, 7 and 1,992 more in none"):
+        check_division(division, dataset)
+    dataset.y[3:] = 1
+    check_division(division, dataset)
+
+
+@pytest.mark.parametrize(
+    ("rule", "test", "key"),
+    [
+        (Holdout(0.9), 0.05, "validation.fraction, data.test"),
+        (Fold(9, 8), 0.2, "validation.folds"),
+    ],
+)
+def test_an_empty_part_names_the_key_that_makes_it(rule, test, key):
+    with pytest.raises(LawError, match="every part has an example") as error:
+        rule.divide(Dataset(np.zeros((4, 1)), np.zeros((4, 1))), test, 0)
+    assert error.value.field == key

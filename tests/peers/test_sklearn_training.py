@@ -12,7 +12,7 @@ import pytest
 
 from nnlab.core import adaptive, averaging, losses, optimizers, penalties, schedules, weighting
 from nnlab.core.model import MLP
-from nnlab.data.sources import BreastCancer, Diabetes, Digits
+from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits
 from nnlab.training.experiment import Experiment
 from nnlab.training.stopping import MaxEpochs
 from nnlab.training.trainer import Training

@@ -8,7 +8,7 @@ import pytest
 
 from nnlab.core import averaging, losses, optimizers, penalties, schedules, weighting
 from nnlab.core.model import MLP
-from nnlab.data.sources import Digits
+from nnlab.data.sources.bundled import Digits
 from nnlab.training.experiment import Experiment
 from nnlab.training.stopping import MaxEpochs
 from nnlab.training.trainer import Training

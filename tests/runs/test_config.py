@@ -18,10 +18,10 @@ from nnlab.core.schedules import Constant
 from nnlab.core.smoothing import NoSmoothing
 from nnlab.core.warmup import NoWarmup
 from nnlab.core.weighting import NoWeighting
-from nnlab.data.sources import Iris
+from nnlab.data.sources.bundled import Iris
 from nnlab.data.validation import Holdout
 from nnlab.errors import UserError
-from nnlab.runs.config import KEYS, checked, parse, prepare
+from nnlab.runs.config import KEYS, LISTS, checked, parse, prepare
 from nnlab.runs.destination import Untracked
 from nnlab.runs.plain import load
 from nnlab.runs.registry import GROUPS
@@ -161,7 +161,7 @@ ERRORS = [  # (key, value, what the message must say)
     ("preflight", "yes", ["preflight must be true or false", "'yes'"]),
     ("model", mlp(hidden=[0]), ["every width", "hidden=[0]", "model.hidden"]),
     ("validation.fraction", 1, ["0 < fraction < 1", "fraction=1.0", "validation.fraction"]),
-    ("data.test", 1, ["0 < test < 1", "test=1.0", "data.test"]),
+    ("data.test", 1, ["0 <= test < 1", "test=1.0", "data.test"]),
     ("data.split_seed", -1, ["split_seed >= 0", "split_seed=-1", "data.split_seed"]),
     ("schedule", part("schedule", "step", every="soon"), ["'soon'", "10 epochs", "schedule.every"]),
     ("stopping.max_epochs.epochs", 0, ["epochs >= 1", "epochs=0", "stopping.max_epochs.epochs"]),
@@ -219,7 +219,7 @@ def test_a_missing_key_is_refused(config, deleted, key):
         parse(config({key: deleted}))
 
 
-@pytest.mark.parametrize("group", sorted(set(GROUPS) - {"stopping"}))
+@pytest.mark.parametrize("group", sorted(set(GROUPS) - set(LISTS)))
 def test_a_missing_name_is_refused(config, deleted, group):
     with pytest.raises(UserError, match=rf"{group}\.name must be one of .*None"):
         parse(config({f"{group}.name": deleted}))

@@ -10,7 +10,7 @@ from nnlab.core.model import Linear
 from nnlab.core.optimizers import SGD
 from nnlab.core.penalties import NoPenalty
 from nnlab.core.schedules import Constant
-from nnlab.data.sources import Iris
+from nnlab.data.sources.bundled import Iris
 from nnlab.training.experiment import Experiment
 from nnlab.training.stopping import MaxEpochs
 from nnlab.training.trainer import Training

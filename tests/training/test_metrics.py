@@ -10,7 +10,7 @@ from nnlab.core.model import MLP, Linear
 from nnlab.core.objective import Batch
 from nnlab.core.optimizers import SGD
 from nnlab.core.penalties import L2
-from nnlab.data.sources import BreastCancer, Diabetes, Digits, Iris
+from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits, Iris
 from nnlab.training.metrics import Evaluator
 from nnlab.training.stopping import MaxEpochs
 from nnlab.training.trainer import Training

@@ -25,7 +25,8 @@ from nnlab.core.smoothing import UniformSmoothing
 from nnlab.core.warmup import LinearWarmup
 from nnlab.core.weighting import ByClass
 from nnlab.data.dataset import Dataset, Part
-from nnlab.data.sources import Diabetes, Digits, Iris, Source
+from nnlab.data.sources.bundled import Diabetes, Digits, Iris
+from nnlab.data.sources.source import Source
 from nnlab.training.pause import Pause
 from nnlab.training.stopping import (
     AccuracyReached,
@@ -442,7 +443,7 @@ class Weighted(Iris):
     times: int = 3
     repeat: bool = False
 
-    def split(self, validation=None):
+    def split(self, *how):
         splits = super().split()
         x, y, _ = splits.train
         counts = np.where(y == 1, self.times, 1)

@@ -33,11 +33,14 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"nnlab check has no option {options[0]}; see `nnlab check --help`")
     config = compose(arguments)
     pin_config(config)
+    from nnlab.commands.fetching import provide
     from nnlab.runs.config import parse
     from nnlab.runs.execution import Execution
     from nnlab.training.preflight.card import check
 
-    execution = Execution(parse(config))
+    checked = parse(config)
+    provide(checked.experiment.data)
+    execution = Execution(checked)
     card = check(execution.members[0].config.experiment)
     show(card)
     return 0 if card.passed else 1

@@ -38,10 +38,20 @@ def _complete(query: str) -> None:
     if command == "sweep" and len(words) == 1 and "=" not in words[0]:
         names = {file.stem for folder in folders("sweeps") for file in folder.glob("*.yaml")}
         print(" ".join(sorted(name for name in names if name.startswith(words[0]))), end=" ")
+    if command == "data":
+        _complete_data(words)
     if command in ("train", "sweep"):
         line = " ".join((program, *(word for word in words[:-1] if "=" in word), words[-1]))
         os.environ |= {"COMP_LINE": line, "COMP_POINT": str(len(line))}
         _hydra(query)
+
+
+def _complete_data(words: list[str]) -> None:
+    """What comes after `nnlab data`: what to do, then names."""
+    known = {"list", "fetch", "info"}
+    if len(words) > 1:
+        known = {file.stem for folder in folders("conf") for file in folder.glob("data/*.yaml")}
+    print(" ".join(sorted(name for name in known if name.startswith(words[-1]))))
 
 
 def _hydra(argument: str) -> None:

@@ -43,13 +43,17 @@ def _reproduce(logged: Logged, uri: str, store: str) -> int:
     config["tracking"] = {**dict(config.get("tracking") or {}), "name": "mlflow", "uri": uri}
     pin_config(config)
     from nnlab.commands.console import console, say, with_progress
+    from nnlab.commands.fetching import provide
     from nnlab.commands.tracked import Trackers
+    from nnlab.data import fingerprint
     from nnlab.runs.config import parse as parse_config
     from nnlab.runs.execution import Execution
     from nnlab.runs.run import Run
 
     checked = parse_config(config)
-    execution = Execution(checked, logged.until)
+    provide(checked.experiment.data)
+    with fingerprint.anew():
+        execution = Execution(checked, logged.until)
     points: dict[tuple[int, str], float] = {}
     tags = {"nnlab.reproduces": logged.run, "nnlab.reproduces_mlflow": logged.mlflow}
     with Trackers() as trackers:

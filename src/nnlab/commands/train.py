@@ -58,11 +58,13 @@ class Trainings(ExitStack):
     def train(self, config: Config) -> None:
         """Train one experiment and print its results."""
         pin_config(config)
+        from nnlab.commands.fetching import provide
         from nnlab.runs.config import parse
         from nnlab.runs.execution import Execution
         from nnlab.runs.run import Run
 
         checked = parse(config)
+        provide(checked.experiment.data)
         execution = Execution(checked)
         self._train(checked, execution, lambda: Run.of(checked, "train"))
 
@@ -77,6 +79,8 @@ class Trainings(ExitStack):
         config = moved(logged, store)
         pin_config(config)
         from nnlab.commands.console import say
+        from nnlab.commands.fetching import provide
+        from nnlab.data import fingerprint
         from nnlab.reproduce import environment_differences
         from nnlab.runs.config import parse
         from nnlab.runs.environment import recorded
@@ -87,7 +91,9 @@ class Trainings(ExitStack):
         try:
             run.past.check_resumable(logged)
             checked = parse(config)
-            execution = Execution(checked)
+            provide(checked.experiment.data)
+            with fingerprint.anew():
+                execution = Execution(checked)
             for damage in execution.restore(run):
                 say(damage, "yellow")
         except UserError:

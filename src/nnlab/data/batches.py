@@ -1,11 +1,52 @@
-"""The order in which examples are seen."""
+"""The order in which examples are seen, and the batches of inputs in that order."""
+
+from typing import Protocol
 
 import numpy as np
 
 from nnlab.core.arrays import Array
+from nnlab.data.view import Inputs
 
 ORDER = 1
 """The random stream of batch orders."""
+
+
+class Order(Protocol):
+    """Which examples are in the batch of each step."""
+
+    examples: int
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch; the last one holds what is left."""
+
+    def rows(self, step: int) -> Array:
+        """The row numbers of the batch of step 0, 1, 2, ..."""
+
+
+class Batches(Protocol):
+    """The inputs of the batch of each step."""
+
+    def take(self, step: int, out: Array) -> Array:
+        """Those of a step, written to `out` `(m, features)`."""
+
+    def close(self) -> None:
+        """Nothing is read any more, until a batch is asked for."""
+
+
+class Gathered:
+    """Batches of inputs that are in memory."""
+
+    def __init__(self, x: Inputs, order: Order) -> None:
+        self.x = x
+        self.order = order
+
+    def take(self, step: int, out: Array) -> Array:
+        return self.x.take(self.order.rows(step), 0, out, "clip")
+
+    def close(self) -> None:
+        pass
 
 
 class BatchOrder:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnlab.core.arrays import Array
 from nnlab.core.laws import LawError, law
-from nnlab.data.dataset import Dataset
+from nnlab.data.dataset import REST, TEST, VALIDATION, Dataset
 
 
 class Division(NamedTuple):
@@ -40,6 +40,7 @@ class Holdout:
     """One part, a fraction of the whole data set, is held out."""
 
     fraction: float = 0.15
+    """Of the data set, not counting a test part that it names itself."""
 
     def __post_init__(self) -> None:
         law("0 < fraction < 1", 0 < self.fraction < 1, fraction=self.fraction)
@@ -49,7 +50,7 @@ class Holdout:
 
     def divide(self, dataset: Dataset, test: float, seed: int) -> Division:
         law("fraction + test < 1", self.fraction + test < 1, fraction=self.fraction)
-        parts: list[list[Array]] = [[], [], []]
+        parts: list[list[Array]] = [[], [], [named_test(dataset, test)]]
         for rows in _groups(dataset, seed):
             first = round(self.fraction * len(rows))
             last = len(rows) - round(test * len(rows))
@@ -57,7 +58,7 @@ class Holdout:
                 parts, (rows[first:last], rows[:first], rows[last:]), strict=True
             ):
                 part.append(chosen)
-        return _division(*parts)
+        return _division(parts[0], parts[1], parts[2], "validation.fraction")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Fold:
         return (self,)
 
     def divide(self, dataset: Dataset, test: float, seed: int) -> Division:
-        tested, held, kept, dealt = [], [], [], 0
+        tested, held, kept, dealt = [named_test(dataset, test)], [], [], 0
         for rows in _groups(dataset, seed):
             last = len(rows) - round(test * len(rows))
             rest = rows[:last]
@@ -105,26 +106,107 @@ class Fold:
             tested.append(rows[last:])
             held.append(rest[turn])
             kept.append(rest[~turn])
-        return _division(kept, held, tested)
+        return _division(kept, held, tested, "validation.folds")
 
 
-def _groups(dataset: Dataset, seed: int) -> list[Array]:
-    """The rows of each class, or all rows, in random order."""
+@dataclass(frozen=True)
+class Given:
+    """The validation part that the data name themselves: by a column, or as a file."""
+
+    def members(self) -> Sequence[Validation]:
+        return (self,)
+
+    def divide(self, dataset: Dataset, test: float, seed: int) -> Division:
+        held = _named(dataset, VALIDATION)
+        if not len(held):
+            raise LawError(
+                "validation=given needs data that name their validation part, and these do not; "
+                "choose validation=holdout",
+                "validation",
+            )
+        kept, tested = [], [named_test(dataset, test)]
+        for rows in _groups(dataset, seed, named=True):
+            last = len(rows) - round(test * len(rows))
+            kept.append(rows[:last])
+            tested.append(rows[last:])
+        return _division(kept, [held], tested, "validation")
+
+
+def check_division(division: Division, dataset: Dataset) -> None:
+    """Raise `LawError` unless every example, if its label is one of the classes, is in exactly one
+    part, once: who divides otherwise judges a model by what it was trained on."""
+    seen = np.zeros(len(dataset.y), bool)
+    for rows in division:
+        seen[rows] = True
+    if sum(map(len, division)) > seen.sum():
+        times = np.bincount(np.concatenate(division))
+        raise LawError(
+            _not_once(np.flatnonzero(times > 1), "in several, or several times"), "validation"
+        )
+    missing = ~seen
+    if dataset.classes:
+        missing &= (dataset.y >= 0) & (dataset.y < len(dataset.classes))
+    if missing.any():
+        raise LawError(_not_once(np.flatnonzero(missing), "in none"), "validation")
+
+
+def _not_once(rows: Array, where: str) -> str:
+    more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
+    return (
+        "`every example is in one part` must hold, but got rows "
+        f"{', '.join(map(str, rows[:5].tolist()))}{more} {where}: see `divide` of the validation"
+    )
+
+
+def named_test(dataset: Dataset, test: float) -> Array:
+    """The rows of the test part that the data name themselves, if they do.
+
+    Raises `LawError` unless `test` is 0 then, and above 0 otherwise.
+    """
+    rows = _named(dataset, TEST)
+    if len(rows):
+        law("test = 0, for the data name their own test part", test == 0, test=test)
+    else:
+        law("0 < test < 1", test > 0, test=test)
+    return rows
+
+
+def _named(dataset: Dataset, part: int) -> Array:
+    """The rows that the data say are in that part."""
+    if dataset.parts is None:
+        return np.empty(0, np.intp)
+    return np.flatnonzero(dataset.parts == part)
+
+
+def _groups(dataset: Dataset, seed: int, named: bool = False) -> list[Array]:
+    """The rows of each class that are to be divided, or all of them, in random order.
+
+    Raises `LawError` where the data name their validation part, unless that is what is asked for.
+    """
+    if not named and len(_named(dataset, VALIDATION)):
+        raise LawError(
+            "the data name their own validation part; choose validation=given", "validation"
+        )
     rng = np.random.default_rng(seed)
+    free = np.ones(len(dataset.y), bool) if dataset.parts is None else dataset.parts == REST
     if not dataset.classes:
-        return [rng.permutation(len(dataset.y))]
+        return [rng.permutation(np.flatnonzero(free))]
     return [
-        rng.permutation(np.flatnonzero(dataset.y == label)) for label in range(len(dataset.classes))
+        rng.permutation(np.flatnonzero((dataset.y == label) & free))
+        for label in range(len(dataset.classes))
     ]
 
 
-def _division(train: list[Array], validation: list[Array], test: list[Array]) -> Division:
+def _division(
+    train: list[Array], validation: list[Array], test: list[Array], knob: str
+) -> Division:
+    """The parts, each in the order of the data; `knob` is the key that makes one smaller."""
     parts = [np.sort(np.concatenate(part)) for part in (train, validation, test)]
     for name, rows in zip(Division._fields, parts, strict=True):
         if not len(rows):
             raise LawError(
                 f"`every part has an example` must hold, but got {name}=0; "
                 "choose other fractions or fewer folds",
-                name,
+                {"train": f"{knob}, data.test", "validation": knob, "test": "data.test"}[name],
             )
     return Division(*parts)

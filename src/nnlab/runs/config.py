@@ -39,6 +39,8 @@ _EXPERIMENT_GROUPS = (
     "warmup",
     "averaging",
 )
+LISTS = ("features", "preparation", "augmentation", "stopping")
+"""The groups of which several may be chosen, in an order."""
 _EXPERIMENT_FIELDS = {
     "seed": int,
     "seeds": int,
@@ -48,7 +50,7 @@ _EXPERIMENT_FIELDS = {
 }
 KEYS = (
     *_EXPERIMENT_GROUPS,
-    "stopping",
+    *LISTS,
     *_EXPERIMENT_FIELDS,
     "tracking",
     "runtime",
@@ -92,9 +94,10 @@ def parse(config: Config) -> RunConfig:
     if not store.strip():
         raise UserError(f"store must name a folder, but got store={store!r}")
     parts = {group: build(group, config[group]) for group in _EXPERIMENT_GROUPS}
+    lists: dict[str, Any] = {group: _several(group, config[group]) for group in LISTS}
     values = {key: checked(config[key], kind, key) for key, kind in _EXPERIMENT_FIELDS.items()}
     try:
-        experiment = Experiment(**parts, stopping=_rules(config["stopping"]), **values)
+        experiment = Experiment(**parts, **lists, **values)
         interval = Interval.parse(str(config["checkpoint_every"]), "checkpoint_every")
     except LawError as error:
         raise UserError(str(error)) from error
@@ -115,9 +118,11 @@ def prepare(config: RunConfig, until: int | None = None) -> Training:
     try:
         return Training(config.experiment, until)
     except LawError as error:
-        names = {key: config.plain[key]["name"] for key in ("loss", "data")}
-        chosen = ", ".join(f"{key}={name}" for key, name in names.items())
-        key = chosen if error.field in names else _KEYS.get(error.field, error.field)
+        chosen = [f"{key}={config.plain[key]['name']}" for key in ("loss", "data")]
+        shown = {"loss": ", ".join(chosen), "data": chosen[1], **_KEYS}
+        key = shown.get(error.field, error.field)
+        if key in {field.name for field in fields(config.experiment.data)}:
+            key = f"data.{key}"
         raise UserError(f"{error} ({key})") from error
 
 
@@ -163,6 +168,9 @@ def build(group: str, config: Any, at: str = "") -> Any:
         raise UserError(f"{error} ({at}.{error.field})") from error
 
 
+_WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
+
+
 def checked(value: Any, kind: Any, at: str) -> Any:
     """`value`, if it is of the kind that a field's annotation says."""
     if get_origin(kind) is tuple:
@@ -179,10 +187,11 @@ def checked(value: Any, kind: Any, at: str) -> Any:
         if not math.isfinite(number):
             raise UserError(f"{at} must be finite, but got {at}={_shortened(value)}")
         return number
-    words = {int: "a whole number", bool: "true or false", str: "a text"}
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{at} must be {words[kind]}, but got {at}={value!r}")
-    if kind is int and not np.iinfo(np.int64).min <= value <= np.iinfo(np.int64).max:
+    kinds = get_args(kind) or (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        words = " or ".join(_WORDS[one] for one in kinds)
+        raise UserError(f"{at} must be {words}, but got {at}={value!r}")
+    if isinstance(value, int) and not np.iinfo(np.int64).min <= value <= np.iinfo(np.int64).max:
         raise UserError(f"{at} must fit 64 bits, but got {at}={_shortened(value)}")
     return value
 
@@ -194,24 +203,23 @@ def _shortened(value: Any) -> str:
     return repr(value)
 
 
-def _rules(config: Any) -> tuple[Any, ...]:
+def _several(group: str, config: Any) -> tuple[Any, ...]:
+    """The components of a mapping from their names to the rest of them, in its order."""
     if not isinstance(config, Mapping):
-        raise UserError(f"stopping must be a mapping of rules, but got stopping={config!r}")
-    rules = []
+        raise UserError(f"{group} must be a mapping by name, but got {group}={config!r}")
+    parts, known = [], GROUPS[group]
     for name, arguments in config.items():
-        if name not in GROUPS["stopping"]:
-            known = GROUPS["stopping"]
+        if name not in known:
             raise UserError(
-                f"stopping has no rule {name}{nearest(name, known)}; "
-                f"the rules are {', '.join(sorted(known))}"
+                f"{group} has no {name}{nearest(name, known)}; it has {', '.join(sorted(known))}"
             )
+        at = f"{group}.{name}"
         if not isinstance(arguments, Mapping):
-            raise UserError(f"stopping.{name} must be a mapping, but got {arguments!r}")
-        at = f"stopping.{name}"
+            raise UserError(f"{at} must be a mapping, but got {arguments!r}")
         if "name" in arguments:
-            raise UserError(f"{at}.name is not a key of the config: the rule is named by {at}")
-        rules.append(build("stopping", {"name": name, **arguments}, at))
-    return tuple(rules)
+            raise UserError(f"{at}.name is not a key of the config: it is named by {at}")
+        parts.append(build(group, {"name": name, **arguments}, at))
+    return tuple(parts)
 
 
 def _known(given: Mapping[Any, Any], accepted: tuple[str, ...] | list[str], prefix: str) -> None:

@@ -25,9 +25,26 @@ from nnlab.core import (
     warmup,
     weighting,
 )
-from nnlab.data import sources, validation
+from nnlab.data import validation
+from nnlab.data.augmentation.crop import Crop
+from nnlab.data.augmentation.flip import Flip
+from nnlab.data.augmentation.mixup import Mixup
+from nnlab.data.augmentation.shift import Shift
+from nnlab.data.features.color_histogram import ColorHistogram
+from nnlab.data.features.hog import HOG
+from nnlab.data.features.visual_words import VisualWords
+from nnlab.data.preparation import scaling
+from nnlab.data.preparation.balance import Balance
+from nnlab.data.preparation.image_mean import ImageMean
+from nnlab.data.preparation.label_noise import LabelNoise
+from nnlab.data.preparation.pca import PCA
+from nnlab.data.preparation.smote import Smote
+from nnlab.data.preparation.subset import Subset
+from nnlab.data.preparation.zca import ZCA
+from nnlab.data.sources import bundled, california, cifar, images, mnist, mnist_100, table
+from nnlab.data.sources.synthetic import curves, mixtures, shapes
 from nnlab.runs import destination
-from nnlab.runs.runtime import Runtime
+from nnlab.runs.runtime import Portable, Runtime
 from nnlab.training import stopping
 
 GROUPS: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
@@ -97,15 +114,50 @@ GROUPS: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
         },
         "warmup": {"none": warmup.NoWarmup, "linear": warmup.LinearWarmup},
         "data": {
-            "digits": sources.Digits,
-            "iris": sources.Iris,
-            "breast_cancer": sources.BreastCancer,
-            "diabetes": sources.Diabetes,
+            "digits": bundled.Digits,
+            "iris": bundled.Iris,
+            "wine": bundled.Wine,
+            "breast_cancer": bundled.BreastCancer,
+            "diabetes": bundled.Diabetes,
+            "mnist": mnist.MNIST,
+            "mnist_100": mnist_100.MNIST100,
+            "fashion_mnist": mnist.FashionMNIST,
+            "kmnist": mnist.KMNIST,
+            "cifar10": cifar.CIFAR10,
+            "california_housing": california.CaliforniaHousing,
+            "table": table.Table,
+            "images": images.Images,
+            "line": curves.Line,
+            "parabola": curves.Parabola,
+            "formula": curves.Formula,
+            "spirals": shapes.Spirals,
+            "moons": shapes.Moons,
+            "xor": shapes.Xor,
+            "checkerboard": shapes.Checkerboard,
+            "blobs": mixtures.Blobs,
+            "gaussian_mixture": mixtures.GaussianMixture,
         },
+        "features": {one.name: one for one in (ColorHistogram, HOG, VisualWords)},
+        "preparation": {
+            step.name: step
+            for step in (
+                scaling.Unit,
+                scaling.Standard,
+                ImageMean,
+                Subset,
+                LabelNoise,
+                Balance,
+                Smote,
+                PCA,
+                ZCA,
+            )
+        },
+        "augmentation": {change.name: change for change in (Mixup, Flip, Crop, Shift)},
         "validation": {
             "holdout": validation.Holdout,
             "kfold": validation.KFold,
             "fold": validation.Fold,
+            "given": validation.Given,
         },
         "averaging": {
             "none": averaging.NoAveraging,
@@ -124,6 +176,6 @@ GROUPS: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
             )
         },
         "tracking": {"mlflow": destination.MLflow, "none": destination.Untracked},
-        "runtime": {"native": Runtime},
+        "runtime": {"native": Runtime, "portable": Portable},
     }
 )

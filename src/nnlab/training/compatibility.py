@@ -3,10 +3,12 @@
 from nnlab.core.clipping import NoClipping
 from nnlab.core.gradients import Numerical
 from nnlab.core.laws import LawError
+from nnlab.core.losses import BinaryHinge, CrossEntropy, OnNumbers
 from nnlab.core.model import IDENTITY, Network
 from nnlab.core.normalisation import BatchNorm
 from nnlab.core.objective import Analytic
 from nnlab.core.smoothing import NoSmoothing
+from nnlab.core.weighting import NoWeighting
 from nnlab.training.experiment import Experiment
 
 ALWAYS_ENOUGH = 10**9
@@ -83,6 +85,28 @@ def check_gradients(experiment: Experiment, examples: int) -> None:
             f"dtype={experiment.dtype}",
             "gradient",
         )
+
+
+def check_augmentation(experiment: Experiment, shape: tuple[int, ...], weighted: bool) -> None:
+    """Raise `LawError` where the inputs are not what an augmentation changes, or the loss does not
+    take the targets that it makes. `weighted` says that the data weigh their examples."""
+    for change in experiment.augmentation:
+        change.check(shape)
+        weighted = weighted or not isinstance(experiment.weighting, NoWeighting)
+        if change.mixes_targets and weighted:
+            raise LawError(
+                f"{change.name} makes examples between two, which may have different weights; "
+                f"choose weighting=none or leave {change.name} out",
+                f"augmentation.{change.name}",
+            )
+        loss = experiment.loss
+        between = isinstance(loss, CrossEntropy | OnNumbers) and not isinstance(loss, BinaryHinge)
+        if change.mixes_targets and not between:
+            raise LawError(
+                f"{change.name} makes targets between two labels, which the loss does not take; "
+                "choose loss=cross_entropy or loss=mse",
+                f"augmentation.{change.name}",
+            )
 
 
 def check_averaging(first: int, total: int | None) -> None:

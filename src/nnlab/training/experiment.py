@@ -16,7 +16,12 @@ from nnlab.core.schedules import Schedule
 from nnlab.core.smoothing import NoSmoothing, Smoothing
 from nnlab.core.warmup import NoWarmup, Warmup
 from nnlab.core.weighting import NoWeighting, Weighting
-from nnlab.data.sources import Source
+from nnlab.data.augmentation.augmentation import Augmentation
+from nnlab.data.dataset import Splits
+from nnlab.data.features.feature import Feature
+from nnlab.data.preparation.pipeline import Preparation
+from nnlab.data.preparation.step import Resampling, Step
+from nnlab.data.sources.source import Source
 from nnlab.data.validation import Holdout, Validation
 from nnlab.training.stopping import Rule
 
@@ -40,6 +45,9 @@ class Experiment:
     clipping: Clipping = NoClipping()
     warmup: Warmup = NoWarmup()
     validation: Validation = Holdout()
+    features: tuple[Feature, ...] = ()
+    preparation: tuple[Step | Resampling, ...] = ()
+    augmentation: tuple[Augmentation, ...] = ()
     seed: int = 0
     batch_size: int = 32
     dtype: str = "float32"
@@ -54,3 +62,8 @@ class Experiment:
         one_of(("float32", "float64"), dtype=self.dtype)
         Duration.parse(self.evaluate_every, "evaluate_every")
         law("at least one rule ends a run", len(self.stopping) > 0, stopping=self.stopping)
+
+    def split(self) -> Splits:
+        """The data, divided and prepared."""
+        preparation = Preparation(self.features, self.preparation, self.dtype)
+        return self.data.split(self.validation, preparation)

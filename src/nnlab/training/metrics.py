@@ -9,6 +9,7 @@ from nnlab.core.arrays import Array, Workspace
 from nnlab.core.losses import Loss
 from nnlab.core.model import Network
 from nnlab.core.objective import Batch
+from nnlab.data.view import Inputs
 
 _ROWS = 1024
 
@@ -39,8 +40,8 @@ class Evaluator:
         `buffers` `(B,)` where the network has any."""
         loss = right = 0.0
         mode = self.network.mode(buffers)
-        for rows in self._chunks():
-            x, y = self.encoded.x[rows], self.encoded.y[rows]
+        for rows, x in self._chunks():
+            y = self.encoded.y[rows]
             z = self.network.forward(theta, x, self.work, mode)[-1]
             loss += float(self.loss(z, y, self.work)[0]) * len(x)
             if self.labels is None:
@@ -55,6 +56,10 @@ class Evaluator:
         total = float(np.square(y - y.mean(axis=0)).sum())
         return 1 - squares / total if total else 0.0
 
-    def _chunks(self) -> Iterator[slice]:
-        for start in range(0, len(self.encoded.x), _ROWS):
-            yield slice(start, start + _ROWS)
+    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+        x: Inputs = self.encoded.x
+        slices = [slice(start, start + _ROWS) for start in range(0, len(x), _ROWS)]
+        arrays = (
+            map(x.__getitem__, slices) if isinstance(x, np.ndarray) else x.ahead(_ROWS, self.work)
+        )
+        return zip(slices, arrays, strict=True)

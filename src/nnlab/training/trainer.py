@@ -11,8 +11,8 @@ from nnlab.core.arrays import Array, State, Workspace
 from nnlab.core.durations import Duration
 from nnlab.core.laws import one_of
 from nnlab.core.objective import Batch, NetworkObjective, Oracle
-from nnlab.data.batches import BatchOrder
 from nnlab.training.compatibility import (
+    check_augmentation,
     check_averaging,
     check_batches,
     check_gradients,
@@ -20,17 +20,17 @@ from nnlab.training.compatibility import (
     check_scores,
     check_targets,
 )
-from nnlab.training.examples import evaluators, training_batch
+from nnlab.training.examples import evaluators, in_order, training_batch
 from nnlab.training.experiment import Experiment
 from nnlab.training.pause import Pause
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
 
-WEIGHTS, DROPOUT, SEARCH = 2, 3, 4
-"""The random streams of initial weights, dropout's masks and gradient-free steps.
+WEIGHTS, DROPOUT, SEARCH, AUGMENTING = 2, 3, 4, 6
+"""The random streams of initial weights, dropout's masks, gradient-free steps and augmentation.
 
-Stream 1 is the order of batches (stream 0 would be that of the bare seed, which divides the data).
-What is drawn at a step is a function of (seed, stream, step).
+Stream 1 is the order of batches, 5 the preparation (stream 0 would be that of the bare seed, which
+divides the data). What is drawn at a step is a function of (seed, stream, step).
 """
 
 _NEVER = Pause()
@@ -70,7 +70,7 @@ class Training:
         """`until` ends the training after that step, and lets no rule about time end it before:
         so a run that time, a pruner or a kill ended is trained again."""
         self.experiment = experiment
-        self.splits = experiment.data.split(experiment.validation)
+        self.splits = experiment.split()
         self.until = until
         self.rules = [
             rule
@@ -82,6 +82,7 @@ class Training:
         check_targets(experiment, classes)
         check_scores(experiment)
         check_gradients(experiment, len(y))
+        check_augmentation(experiment, self.splits.shape, self.splits.train.weights is not None)
         self.loss = experiment.label_smoothing.of(experiment.loss)
         self.network = experiment.model.build(
             self.splits.train.x.shape[1],
@@ -90,7 +91,7 @@ class Training:
         check_batches(self.network, experiment.batch_size, len(y))
         self.evaluators = evaluators(experiment, self.network, self.splits)
         self.batch = training_batch(experiment, self.loss, self.splits, self.evaluators["train"])
-        self.order = BatchOrder(experiment.seed, len(y), experiment.batch_size)
+        self.order, self.inputs = in_order(experiment, self.batch)
         self.total = self._total_steps()
         per_epoch = self.order.steps_per_epoch
         every = Duration.parse(experiment.evaluate_every, "evaluate_every")
@@ -163,6 +164,12 @@ class Training:
 
         Of `recorded` reports it is known already that no rule about time ended the training.
         """
+        try:
+            yield from self._events(state, pause, recorded)
+        finally:
+            self.inputs.close()
+
+    def _events(self, state: TrainingState, pause: Pause, recorded: int) -> Iterator[Report | None]:
         began = perf_counter() - state.seconds
         if state.reports and self.until is not None and state.step >= self.until:
             return
@@ -245,9 +252,15 @@ class Training:
         rows = self.order.rows(state.step)
         m = len(rows)
         x, y, weights = self.batch[:3]
+        chosen = self.inputs.take(state.step, work.get("x", (m, *x.shape[1:]), x.dtype))
+        targets = y.take(rows, 0, work.get("t", (m, *y.shape[1:]), y.dtype), "clip")
+        if self.experiment.augmentation:
+            rng = np.random.default_rng([self.experiment.seed, AUGMENTING, state.step])
+            for change in self.experiment.augmentation:
+                chosen, targets = change(chosen, targets, self.splits.shape, rng)
         return Batch(
-            x.take(rows, 0, work.get("x", (m, *x.shape[1:]), x.dtype), "clip"),
-            y.take(rows, 0, work.get("t", (m, *y.shape[1:]), y.dtype), "clip"),
+            chosen,
+            targets,
             None
             if weights is None
             else weights.take(rows, 0, work.get("weights", (m,), weights.dtype), "clip"),

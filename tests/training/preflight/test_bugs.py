@@ -29,7 +29,8 @@ from nnlab.core.optimizers import NAG, Momentum
 from nnlab.core.penalties import L1, L2
 from nnlab.core.weighting import Balanced
 from nnlab.data.batches import BatchOrder
-from nnlab.data.sources import BreastCancer, Digits, Source
+from nnlab.data.sources.bundled import BreastCancer, Digits
+from nnlab.data.sources.source import Source
 from nnlab.training.metrics import Evaluator
 from nnlab.training.preflight.card import check
 from nnlab.training.trainer import Training
@@ -365,8 +366,8 @@ def decided_from_one(decide, self, z):
 def labels_of_the_parts(*changed):
     """Source.split whose parts of these names have labels off by one."""
 
-    def split(real, self, validation):
-        splits = real(self, validation)
+    def split(real, self, *how):
+        splits = real(self, *how)
         parts = {name: getattr(splits, name) for name in changed}
         return splits._replace(
             **{
@@ -378,8 +379,8 @@ def labels_of_the_parts(*changed):
     return wrapped(Source, "split", split)
 
 
-def the_row_after(split, self, validation):
-    splits = split(self, validation)
+def the_row_after(split, self, *how):
+    splits = split(self, *how)
     train = splits.train
     return splits._replace(train=train._replace(y=np.roll(train.y, 1)))
 

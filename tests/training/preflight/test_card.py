@@ -12,7 +12,7 @@ from nnlab.core.losses import MSE
 from nnlab.core.model import MLP
 from nnlab.core.optimizers import SGD, Momentum
 from nnlab.data.dataset import Dataset, Part
-from nnlab.data.sources import BreastCancer, Diabetes, Digits, Iris
+from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits, Iris
 from nnlab.training.preflight.card import Card, check
 from nnlab.training.preflight.line import Line
 from nnlab.training.trainer import Training
@@ -41,8 +41,8 @@ class Constant(Iris):
 
 @dataclass(frozen=True)
 class WithoutSetosa(Iris):
-    def split(self, validation):
-        splits = super().split(validation)
+    def split(self, *how):
+        splits = super().split(*how)
         rows = splits.train.y != 0
         return splits._replace(train=Part(splits.train.x[rows], splits.train.y[rows]))
 

@@ -3,10 +3,14 @@
 import pytest
 
 from nnlab.runs.compose import compose
-from nnlab.runs.config import members, parse
+from nnlab.runs.config import LISTS, members, parse
 from nnlab.runs.registry import GROUPS
 from nnlab.training.preflight.card import check
 
+FROM_FILES = {"table", "images"} | {
+    name for name, source in GROUPS["data"].items() if getattr(source, "published", None)
+}
+"""Data that do not come with nnlab."""
 HEALTHY = (
     "",
     "model.activation=tanh initialiser=xavier",
@@ -91,7 +95,7 @@ HEALTHY = (
     "data=diabetes loss=mse data.standardize_target=false optimizer.lr=0.0005 model=linear",
     "model.hidden=[64,64,64] model.activation=sigmoid model.batch_norm=true",
     "model.hidden=[4]",
-    "data=iris model.hidden=[1]",
+    "data=iris model.hidden=[1] model.activation=leaky_relu",
     "data=diabetes loss=mse optimizer.lr=0.002 model.hidden=[1]",
     "stopping.max_epochs.epochs=1000 warmup=linear optimizer=adam",
     "loss=hinge optimizer.lr=0.002",
@@ -101,6 +105,25 @@ HEALTHY = (
     "label_smoothing=uniform label_smoothing.epsilon=0.5",
     "optimizer=sgd optimizer.lr=0.01 schedule=one_cycle stopping.max_epochs.epochs=1000",
     "averaging=swa averaging.start=90% optimizer=adam",
+    "data=wine",
+    "data=line loss=mse model=linear optimizer.lr=0.1",
+    "data=parabola loss=mse",
+    "data=formula loss=mse optimizer=adam",
+    "data=moons",
+    "data=blobs optimizer.lr=0.02",
+    "data=xor data.noise=0.1",
+    "data=gaussian_mixture data.noise=0.2 data.examples=2000",
+    "data=checkerboard data.squares=2 data.examples=1000",
+    "data=spirals data.turns=0.5 data.examples=1000",
+    "preparation=[image_mean,standard] data.scale=none optimizer.lr=0.01",
+    "preparation=[subset,unit] preparation.subset.n=800 data.scale=none",
+    "preparation=[label_noise] preparation.label_noise.fraction=0.1",
+    "data=breast_cancer preparation=[balance]",
+    "data=breast_cancer preparation=[smote]",
+    "preparation=[pca] preparation.pca.components=20",
+    "preparation=[zca] preparation.zca.epsilon=0.1 optimizer.lr=0.02",
+    "augmentation=[shift,mixup]",
+    "augmentation=[crop,flip] augmentation.crop.padding=1",
 )
 """Overrides of the default experiment (digits, an MLP, momentum, L2, EMA)."""
 SEEDS = 2 * len(HEALTHY)
@@ -136,8 +159,18 @@ def tried():
     return [compose(overrides.split()) for overrides in HEALTHY]
 
 
+APART = {
+    "data": FROM_FILES,
+    "features": set(GROUPS["features"]),  # of images from files
+    "validation": {"kfold", "given"},  # its members are folds; named by files
+}
+"""Choices that an experiment cannot make here."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("group", sorted(set(GROUPS) - {"stopping", "tracking", "runtime"}))
 def test_every_choice_of_a_group_is_tried(tried, group):
-    apart = {"kfold"}  # its members are folds
-    assert {config[group]["name"] for config in tried} >= set(GROUPS[group]) - apart
+    chosen = [config[group] if group in LISTS else [config[group]["name"]] for config in tried]
+    assert {name for names in chosen for name in names} >= set(GROUPS[group]) - APART.get(
+        group, set()
+    )

@@ -7,6 +7,7 @@ import numpy as np
 
 from nnlab.training.experiment import Experiment
 from nnlab.training.preflight import examples, learning, mathematics, wiring
+from nnlab.training.preflight.excerpt import excerpt
 from nnlab.training.preflight.line import Line
 from nnlab.training.trainer import Training
 
@@ -15,6 +16,7 @@ Check = Callable[[Training], Iterator[Line]]
 CHECKS: tuple[Check, ...] = (
     examples.data,
     examples.split,
+    examples.leaks,
     examples.labels,
     wiring.batches,
     wiring.evaluation,
@@ -59,9 +61,14 @@ class Card:
 def check(experiment: Experiment) -> Card:
     """The card of an experiment; raises `LawError` where its parts do not fit each other.
 
-    Nothing of it is changed: the checks make trainings of their own.
+    Nothing of it is changed: the checks make trainings of their own. Of data that are read a
+    window at a time they look at an excerpt.
     """
-    return Card(tuple(line for one in CHECKS for line in _lines(one, experiment)))
+    lines: list[Line] = []
+    if getattr(experiment.data, "window", 0):
+        experiment, line = excerpt(experiment)
+        lines.append(line)
+    return Card((*lines, *(line for one in CHECKS for line in _lines(one, experiment))))
 
 
 def _lines(one: Check, experiment: Experiment) -> Iterator[Line]:

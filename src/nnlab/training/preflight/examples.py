@@ -8,6 +8,9 @@ import numpy as np
 
 from nnlab.core.arrays import Array, Workspace
 from nnlab.data.dataset import Part
+from nnlab.data.leaks import told
+from nnlab.data.preparation.step import Resampling
+from nnlab.data.view import Inputs, View, chunks
 from nnlab.training.preflight.line import Line
 from nnlab.training.trainer import Training
 
@@ -17,16 +20,19 @@ def data(training: Training) -> Iterator[Line]:
     splits, parts = training.splits, training.splits[:3]
     sizes = " + ".join(f"{len(part.x):,}" for part in parts)
     detail = f"{sizes} of {splits.train.x.shape[1]} numbers: training, validation, test"
-    finite = all(np.isfinite(part.x).all() for part in parts)
+    finite = all(np.isfinite(x).all() for part in parts for x in chunks(part.x))
     whole = all(
         part.x.shape[1:] == splits.train.x.shape[1:] and len(part.x) == len(part.y) > 0
         for part in parts
     )
-    varied = bool((splits.train.x != splits.train.x[0]).any())
+    first = splits.train.x[0]
+    varied = any((x != first).any() for x in chunks(splits.train.x))
     if not whole:
         detail = f"{sizes}: a part is empty, or its inputs and targets differ in shape"
     elif not finite:
-        where = np.concatenate([~np.isfinite(part.x).all(axis=1) for part in parts])
+        where = np.concatenate(
+            [~np.isfinite(x).all(axis=1) for part in parts for x in chunks(part.x)]
+        )
         detail = f"{where.sum():,} of {len(where):,} hold nan or inf: clean the data"
     elif not varied:
         detail = "all training inputs are the same: there is nothing to learn from"
@@ -48,10 +54,13 @@ def split(training: Training) -> Iterator[Line]:
         unscaled["standardize_target"] = False
     raw = replace(source, **unscaled)  # type: ignore[arg-type]
     dataset, plain = raw.load(), raw.split(training.experiment.validation)
-    seen = sum((pairs(part.x, part.y) for part in plain[:3]), Counter[int]())
-    whole = pairs(dataset.x, dataset.y)
+    repaired = bool(source.repairs(dataset))  # then targets alone are what they were
+    x = View(dataset.x, np.arange(len(dataset.y)), (), plain.train.x.dtype)
+    whole = _counted(x, dataset.y, repaired)
+    seen = sum((_counted(part.x, part.y, repaired) for part in plain[:3]), Counter[int]())
     strange, lost = sum((seen - whole).values()), max(0, len(dataset.x) - seen.total())
-    for part, other in zip(splits[:3], plain[:3], strict=True):
+    resampled = any(isinstance(one, Resampling) for one in training.experiment.preparation)
+    for part, other in list(zip(splits[:3], plain[:3], strict=True))[resampled:]:
         if splits.classes:
             strange += int((part.y != other.y).sum())
     detail = "each example is in one part, with the target it has in the data set"
@@ -61,6 +70,15 @@ def split(training: Training) -> Iterator[Line]:
     elif lost:
         detail = f"{lost:,} examples are in no part: are their labels 0 to C - 1 for C classes?"
     yield Line("split", not strange and not lost, detail)
+
+
+def leaks(training: Training) -> Iterator[Line]:
+    """How many examples are judged by though their inputs are trained on.
+
+    That may be as the world is (two flowers of the same size), so the line is green: the number is
+    for who knows the data.
+    """
+    yield Line("leaks", True, told(training.splits.about.leaks))
 
 
 def labels(training: Training) -> Iterator[Line]:
@@ -98,6 +116,16 @@ def pairs(x: Array, y: Array, weights: Array | None = None) -> Counter[int]:
     """How often each example is there with each target (and weight)."""
     columns = (x, y) if weights is None else (x, y, weights)
     return Counter(hash(tuple(one.tobytes() for one in row)) for row in zip(*columns, strict=True))
+
+
+def _counted(x: Inputs, y: Array, targets_alone: bool) -> Counter[int]:
+    found: Counter[int] = Counter()
+    start = 0
+    for block in chunks(x):
+        stop = start + len(block)
+        found += pairs(block[:, :0] if targets_alone else block, y[start:stop])
+        start = stop
+    return found
 
 
 def _labels_in_range(parts: tuple[Part, ...], names: tuple[str, ...]) -> Line:

@@ -15,11 +15,15 @@ from nnlab.core.arrays import Array, Workspace
 from nnlab.core.averaging import SWA
 from nnlab.core.objective import Analytic
 from nnlab.data.dataset import Part, Splits
-from nnlab.data.sources import Source
+from nnlab.data.preparation.pipeline import Preparation
+from nnlab.data.sources.source import Source
 from nnlab.data.validation import Holdout, Validation
 from nnlab.training.experiment import Experiment
 from nnlab.training.stopping import MaxSteps
 from nnlab.training.trainer import Training, TrainingState
+
+_EXAMPLES = 20_000
+"""So many examples of a part are enough."""
 
 
 class Glimpse(NamedTuple):
@@ -86,18 +90,23 @@ class _Halved(Source):
     blind: bool = False
     batch_size: int = 32
 
-    def split(self, validation: Validation = Holdout()) -> Splits:
-        splits = self.source.split(validation)
+    def split(
+        self, validation: Validation = Holdout(), preparation: Preparation = Preparation()
+    ) -> Splits:
+        splits = self.source.split(validation, preparation)
         train, held = splits.train, splits.validation
-        order = np.random.default_rng(0).permutation(len(train.y))
+        order = np.random.default_rng(0).permutation(len(train.y))[:_EXAMPLES]
         middle = (len(order) + 1) // 2
         middle -= middle > 1 and middle % self.batch_size == 1  # batch norm needs two in a batch
         kept, given = order[:middle], order[middle:]
+        seen = slice(_EXAMPLES)
         rest = Part(
-            np.concatenate([train.x[given], held.x]), np.concatenate([train.y[given], held.y])
+            np.concatenate([train.x[given], held.x[seen]]),
+            np.concatenate([train.y[given], held.y[seen]]),
         )
         weights = None if train.weights is None else train.weights[kept]
-        parts = [Part(train.x[kept], train.y[kept], weights), rest, splits.test]
+        test = Part(splits.test.x[seen], splits.test.y[seen])
+        parts = [Part(train.x[kept], train.y[kept], weights), rest, test]
         if self.blind:
-            parts = [part._replace(x=np.zeros_like(part.x)) for part in parts]
-        return Splits(parts[0], parts[1], parts[2], splits.classes, splits.fingerprint)
+            parts = [part._replace(x=np.zeros(part.x.shape)) for part in parts]
+        return splits._replace(train=parts[0], validation=parts[1], test=parts[2])

@@ -15,7 +15,6 @@ from nnlab.core.model import Network
 from nnlab.core.objective import Analytic, Batch, Objective, Oracle
 from nnlab.core.optimizers import SGD
 from nnlab.core.surfaces import Parabola
-from nnlab.data.dataset import Part
 from nnlab.training.preflight.examples import pairs
 from nnlab.training.preflight.line import Line
 from nnlab.training.preflight.points import somewhere
@@ -33,9 +32,10 @@ def batches(training: Training) -> Iterator[Line]:
     splits, dtype = training.splits, training.experiment.dtype
     classes = len(splits.classes)
     y = training.loss.encode(splits.train.y, classes, dtype) if classes else splits.train.y
-    y = y.astype(training.batch.y.dtype)
-    expected = pairs(splits.train.x.astype(dtype), y, training.batch.weights)
-    still = Training(replace(training.experiment, optimizer=SGD(lr=1e-12), gradient=Analytic()))
+    y = y.astype(y.dtype if y.dtype.kind == "i" else dtype)
+    bare = replace(training.experiment, optimizer=SGD(lr=1e-12), gradient=Analytic())
+    still = Training(replace(bare, augmentation=()))
+    expected = pairs(splits.train.x[:].astype(dtype), y, still.batch.weights)
     spy = _Spy(still.oracle.objective, Counter())
     per_epoch = still.order.steps_per_epoch
     steps = min(per_epoch, _STEPS)
@@ -63,7 +63,7 @@ def evaluation(training: Training) -> Iterator[Line]:
         batch = Batch(full.encoded.x[:_ROWS], full.encoded.y[:_ROWS])
         evaluator = replace(full, encoded=batch, labels=labels, work=Workspace())
         first, second = (evaluator(theta, buffers) for _ in range(2))
-        by_hand = _by_hand(training, whole, mode, theta, Part(part.x[:_ROWS], part.y[:_ROWS]))
+        by_hand = _by_hand(training, whole, mode, theta, part.x[:_ROWS], part.y[:_ROWS])
         if first != second:
             detail = f"two of the same weights on {name} differ: is something drawn at random?"
             yield Line("evaluation", False, detail)
@@ -79,18 +79,18 @@ def evaluation(training: Training) -> Iterator[Line]:
 
 
 def _by_hand(
-    training: Training, network: Network, mode: Mode, theta: Array, part: Part
+    training: Training, network: Network, mode: Mode, theta: Array, x: Array, labels: Array
 ) -> dict[str, float]:
     """Loss and score of a part, from its examples and labels as they were split."""
     loss, dtype = training.experiment.loss, training.experiment.dtype
     classes, work = len(training.splits.classes), Workspace()
-    z = network.forward(theta, part.x.astype(dtype), work, mode)[-1].copy()
-    y = loss.encode(part.y, classes, dtype) if classes else part.y.astype(dtype)
+    z = network.forward(theta, x.astype(dtype), work, mode)[-1].copy()
+    y = loss.encode(labels, classes, dtype) if classes else labels.astype(dtype)
     value = float(loss.each(z.copy(), y, work)[0].mean(dtype=np.float64))
     if classes:
-        return {"loss": value, "accuracy": float((loss.decide(z) == part.y).mean())}
-    total = float(np.square(part.y - part.y.mean(axis=0)).sum())
-    return {"loss": value, "r2": 1 - float(np.square(z - part.y).sum()) / total if total else 0.0}
+        return {"loss": value, "accuracy": float((loss.decide(z) == labels).mean())}
+    total = float(np.square(labels - labels.mean(axis=0)).sum())
+    return {"loss": value, "r2": 1 - float(np.square(z - labels).sum()) / total if total else 0.0}
 
 
 def optimizer(training: Training) -> Iterator[Line]:

@@ -1,0 +1,1 @@
+"""Augmentation: each batch is changed at random before it is trained on, never when measured."""

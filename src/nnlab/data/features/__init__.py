@@ -1,0 +1,1 @@
+"""Features of images: what a linear classifier can use better than pixels."""

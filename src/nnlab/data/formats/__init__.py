@@ -1,0 +1,1 @@
+"""Formats: how the files of published data sets are laid out, byte by byte."""

@@ -1,0 +1,1 @@
+"""Preparation: small steps from the examples as published to those that are trained on."""

@@ -1,0 +1,1 @@
+"""Sources: where data sets come from. Each one ends in a `Dataset`."""

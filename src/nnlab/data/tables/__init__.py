@@ -1,0 +1,1 @@
+"""Tables in files: how they are read, what their columns hold, and how they become numbers."""
