@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+METRIC = "validation/loss_ema"
 MINE = """
 experiment: [data=iris, tracking=none, stopping.max_epochs.epochs=2]
 metric: validation/loss
@@ -102,7 +103,7 @@ def test_every_trial_has_its_line(swept, trials):
 @pytest.mark.slow
 def test_the_study_s_params_say_what_was_searched(parent):
     assert parent.params["sweep.trials"] == "6"
-    assert parent.params["sweep.sampler"] == "tpe"
+    assert parent.params["sweep.sampler.name"] == "tpe"
     assert parent.params["sweep.space.optimizer.lr.high"] == "1.0"
     assert parent.params["experiment.data.name"] == "digits"
     assert (parent.artifacts / "curves.png").exists()
@@ -115,7 +116,7 @@ def test_settings_and_overrides_of_the_command_line(lab, trained):
         "stopping.max_steps.steps=40", "sweep.seed=3",
     )  # fmt: skip
     parent, trials = study(lab, done)
-    assert parent.params["sweep.sampler"] == "random"
+    assert parent.params["sweep.sampler.name"] == "random"
     assert parent.params["sweep.seed"] == "3"
     assert sorted(trials) == [0, 1, 2, 3]
     assert {trial.params["data.name"] for trial in trials.values()} == {"iris"}
@@ -150,7 +151,7 @@ def test_a_sweep_whose_trials_all_diverge_exits_with_1(bench):
 BAD = {
     "an unknown sweep": (["nothere"], "there is no sweep nothere; the sweeps are "),
     "an unknown metric": (["metric=loss"], "metric must be one of "),
-    "an unknown option": (["--foo"], "nnlab sweep has no option --foo; "),
+    "an unknown option": (["--foo"], "nnlab sweep has no option --foo"),
     "an unknown key": (
         ["optimizer=sgd"],
         "parameters.optimizer.momentum is not a key of the config",
@@ -169,7 +170,8 @@ def test_bad_input_is_refused_in_one_line_before_anything_is_written(bench, argu
 @pytest.mark.slow
 def test_an_interrupted_sweep_leaves_nothing_running(lab, trained):
     known = lab.runs()
-    with lab.start("sweep", "workers=2", "stopping.max_epochs.epochs=100000") as process:
+    arguments = ("sweep", "--fresh", "workers=2", "stopping.max_epochs.epochs=100000")
+    with lab.start(*arguments) as process:
         lab.wait_for_runs(process, known, 2)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
@@ -185,7 +187,8 @@ def test_an_interrupted_sweep_leaves_nothing_running(lab, trained):
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_leaves_nothing_running(lab, trained):
     known = lab.runs()
-    with lab.start("sweep", "workers=2", "stopping.max_epochs.epochs=100000") as process:
+    arguments = ("sweep", "--fresh", "workers=2", "stopping.max_epochs.epochs=100000")
+    with lab.start(*arguments) as process:
         lab.wait_for_runs(process, known, 2)
         process.kill()
     deadline = time.monotonic() + 60
@@ -203,3 +206,161 @@ def test_a_sweep_on_a_terminal_shows_a_table(bench, on_a_terminal):
     assert re.search(r"trial +optimizer.lr +value +best +state", shown)
     assert re.search(r"^ +1 .* complete", shown, re.MULTILINE)
     assert "2 of 2 trials" in shown
+
+
+def changed(bench, *arguments, code=0):
+    """`nnlab sweep mine` with arguments; the study it worked on, by what the store has."""
+    done = bench("sweep", "mine", *arguments, code=code)
+    journals = [bench.records(run) for run in bench.runs()]
+    studies = [journal for journal in journals if journal[0]["kind"] == "study"]
+    return done, sorted(studies, key=lambda journal: journal[0]["time"])
+
+
+def told(journal):
+    return [record["trial"] for record in journal if record["type"] == "told"]
+
+
+def test_a_finished_sweep_is_shown_again_and_a_larger_budget_goes_on_with_it(bench):
+    mine(bench, "1e-3", "1e-1")
+    changed(bench)
+    runs = bench.runs()
+    done, (study,) = changed(bench)
+    assert f"study {study[0]['run']} is finished: 2 trials are done\n" in done.out
+    assert "2 complete, 0 pruned, 0 failed\n" in done.out
+    assert bench.runs() == runs
+    done, (study,) = changed(bench, "trials=4", "workers=2")
+    assert f"goes on with study {study[0]['run']}: 2 of 4 trials are done\n" in done.out
+    assert sorted(told(study)) == [0, 1, 2, 3]
+    assert len(bench.runs()) == 5
+    assert [r["type"] for r in study].count("resumed") == 1
+
+
+def test_another_search_of_the_same_name_begins_anew_when_the_last_is_finished(bench):
+    mine(bench, "1e-3", "1e-1")
+    changed(bench)
+    done, studies = changed(bench, "model=linear")
+    assert len(studies) == 2
+    assert f"study {studies[0][0]['run']} is finished, and was another search" in done.out
+    done, studies = changed(bench, "model=linear", "--fresh")
+    assert len(studies) == 3
+
+
+def cut_off(bench):
+    """A sweep that was killed when its second trial was at work."""
+    mine(bench, "1e-3", "1e-1")
+    file = bench.folder / "sweeps" / "mine.yaml"
+    file.write_text(
+        file.read_text().replace("trials: 2", "trials: 30").replace("epochs=2", "epochs=6")
+    )
+    with bench.start("sweep", "mine") as process:
+        bench.wait_for_runs(process, set(), 2)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_unfinished_sweep_that_is_another_search_now_is_refused_with_the_difference(bench):
+    cut_off(bench)
+    before = bench.runs()
+    done, (study,) = changed(bench, "optimizer.momentum=0.5", "sweep.seed=9", code=2)
+    assert f"study {study[0]['run']} of the sweep mine is not finished" in done.err
+    assert "  experiment.optimizer.momentum: 0.9 -> 0.5\n" in done.err
+    assert "  sweep.seed: 0 -> 9\n" in done.err
+    assert "--fork" in done.err
+    assert "--fresh" in done.err
+    assert bench.runs() == before
+
+
+def test_a_fork_knows_the_results_of_the_study_it_is_made_of(bench):
+    cut_off(bench)
+    done, studies = changed(bench, "optimizer.momentum=0.5", "trials=3", "--fork")
+    old, new = studies
+    complete = [r for r in old if r["type"] == "told" and r["state"] == "COMPLETE"]
+    known = [record for record in new if record["type"] == "known"]
+    assert [r["outcome"] for r in known] == [r["values"] for r in complete] != []
+    assert f"which knows {len(complete)} of {len(complete)} results" in done.out
+    assert sorted(told(new)) == [0, 1, 2]  # they are not of its budget
+    assert (old[-1]["status"], old[-1]["rule"]) == ("KILLED", "abandoned")
+    asked = [record["values"] for record in new if record["type"] == "asked"]
+    assert not [values for values in asked if values in [record["values"] for record in known]]
+
+
+def test_a_fresh_sweep_abandons_the_unfinished_one(bench):
+    cut_off(bench)
+    done, (old, new) = changed(bench, "trials=2", "--fresh")
+    assert (old[-1]["status"], old[-1]["rule"]) == ("KILLED", "abandoned")
+    assert (new[-1]["status"], new[-1]["rule"]) == ("FINISHED", "budget")
+    assert "a new study\n" in done.out
+
+
+def test_nothing_can_be_forked_where_nothing_is(bench):
+    mine(bench, "1e-3", "1e-1")
+    assert (
+        "there is no study of the sweep mine to fork"
+        in bench("sweep", "mine", "--fork", code=2).err
+    )
+
+
+def test_a_second_driver_is_refused_by_the_name_and_process_of_the_first(bench):
+    mine(bench, "1e-3", "1e-1")
+    endless = ("sweep", "mine", "stopping.max_epochs.epochs=1000000")
+    with bench.start(*endless) as process:
+        bench.wait_for_runs(process, set(), 1)
+        for options in ([], ["--fresh"]):
+            done = bench(*endless, *options, code=2)
+            assert f"is being written by process {process.pid} on " in done.err
+            assert "(run " in done.err
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_an_interrupted_sweep_says_that_the_same_command_goes_on(bench):
+    mine(bench, "1e-3", "1e-1")
+    with bench.start("sweep", "mine", "stopping.max_epochs.epochs=3000") as process:
+        bench.wait_for_runs(process, set(), 1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "to go on: the same command again (0 of 2 trials are done; study " in out
+    done, (study,) = changed(bench, "stopping.max_epochs.epochs=3000")
+    assert "0 of 2 trials are done, 1 is resumed" in done.out
+    assert sorted(told(study)) == [0, 1]
+    attempts = [record for record in study if record["type"] == "attempt"]
+    assert [record["trial"] for record in attempts] == [0, 0, 1]
+    assert attempts[0]["run"] == attempts[1]["run"]
+    trial = bench.records(attempts[0]["run"])
+    assert [r["type"] for r in trial if r["type"] in ("start", "resumed", "end")] == [
+        "start",
+        "end",
+        "resumed",
+        "end",
+    ]
+    steps = [record["step"] for record in trial if record["type"] == "report"]
+    assert steps == sorted(set(steps))  # each once
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_killed_and_goes_on_is_whole_in_mlflow(lab, trained):
+    known = lab.runs()
+    arguments = ("sweep", "trials=6", "workers=2", "stopping.max_epochs.epochs=150")
+    with lab.start(*arguments, "--fresh") as process:
+        lab.wait_for_runs(process, known, 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = lab(*arguments)
+    said = r"goes on with study \w+: \d of 6 trials are done, \d (is|are) resumed"
+    assert re.search(said, done.out)
+    assert "not yet in MLflow" not in done.out
+    new = lab.runs() - known
+    journals = {run: lab.records(run) for run in new}
+    (parent,) = (run for run, journal in journals.items() if journal[0]["kind"] == "study")
+    told = [record for record in journals[parent] if record["type"] == "told"]
+    assert sorted(record["trial"] for record in told) == list(range(6))
+    assert new == {parent, *(record["run"] for record in told)}
+    for record in told:
+        shown = lab.logged(record["run"])
+        assert shown.tags["nnlab.trial_state"] == record["state"]
+        assert shown.status == "FINISHED"
+        assert shown.tags["mlflow.parentRunId"] == lab.logged(parent).mlflow
+        points = [(step, value) for key, step, value, *_ in shown.points if key == METRIC]
+        assert sorted(points) == [tuple(point) for point in record["curve"]]
+    assert lab.status(parent) == "FINISHED"
+    assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]

@@ -6,6 +6,8 @@ from nnlab.runs.destination import Untracked
 from nnlab.runs.environment import Environment
 from nnlab.runs.run import Run
 from nnlab.sweeps.definition import Definition
+from nnlab.sweeps.pruners import PRUNERS
+from nnlab.sweeps.samplers import SAMPLERS
 from nnlab.sweeps.space import Range
 
 FACTS = {"nnlab": "0", "git": {"commit": None, "dirty": None}}
@@ -43,11 +45,20 @@ def study(new_study):
 
 @pytest.fixture
 def definition():
-    """Makes a definition; its arguments are what matters to a test."""
+    """Makes a definition; its arguments are what matters to a test. Samplers and pruners may be
+    named, and a metric and a direction may be alone."""
 
     def make(**settings):
         space = {"optimizer.lr": Range(1e-3, 1.0, log=True), "optimizer.momentum": Range(0.5, 0.9)}
-        return Definition(**{"name": "unit", "space": space, "metric": "loss"} | settings)
+        settings = {"name": "unit", "space": space, "metric": "loss"} | settings
+        for alone, several in (("metric", "metrics"), ("direction", "directions")):
+            if alone in settings:
+                value = settings.pop(alone)
+                settings[several] = (value,) if isinstance(value, str) else tuple(value)
+        for key, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+            if isinstance(settings.get(key), str):
+                settings[key] = table[settings[key]]()
+        return Definition(**settings)
 
     return make
 
@@ -62,3 +73,22 @@ def sweep_file(tmp_path, monkeypatch):
         (tmp_path / "sweeps" / f"{name}.yaml").write_text(text)
 
     return write
+
+
+_ROWS = pytest.StashKey[list[tuple[str, str]]]()
+
+
+@pytest.fixture
+def shown(request):
+    """Adds a row to the table of `make sweep-torture`: `shown("10 kills", "0 duplicates")`."""
+    return lambda what, held: request.config.stash.setdefault(_ROWS, []).append((what, held))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What `make sweep-torture` prints at its end."""
+    rows = config.stash.get(_ROWS, [])
+    if rows:
+        terminalreporter.section("sweeps")
+        width = max(len(what) for what, _ in rows)
+        for what, held in rows:
+            terminalreporter.write_line(f"{what:<{width}}  {held}")

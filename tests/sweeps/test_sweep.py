@@ -9,7 +9,7 @@ import pytest
 
 from nnlab.runs.journal import read
 from nnlab.sweeps.sweep import Sweep
-from nnlab.sweeps.trial import Outcome, Started
+from nnlab.sweeps.trial import Evaluation, Outcome, Started
 from nnlab.training.report import Report, Stop
 
 DIED = Outcome("FAILED", "the process was killed by SIGKILL", "died")
@@ -52,6 +52,9 @@ class AnyValues:
     def config(self, values):
         return dict(values)
 
+    def allowed(self, values):
+        return True
+
 
 def train(number, hear, losses):
     """What a trial says that measures these losses."""
@@ -59,7 +62,7 @@ def train(number, hear, losses):
     for step, loss in enumerate(losses):
         last = step == len(losses) - 1
         stop = Stop("max_epochs", "done") if last else None
-        on = hear(Report(step, step, {"loss": loss, "other": 1.0}, 0.1, stop))
+        on = hear(Evaluation(Report(step, step, {"loss": loss, "other": 1.0}, 0.1, stop)))
         if not on and not last:
             return Outcome("PRUNED", f"at step {step}", f"run{number}", {"loss": loss})
     return Outcome("COMPLETE", "done", f"run{number}", {"loss": losses[-1], "test/loss": 7.0})
@@ -68,9 +71,10 @@ def train(number, hear, losses):
 def diverge(number, hear):
     """What a trial says whose second loss is not a number."""
     hear(Started(f"run{number}"))
-    hear(Report(0, 0, {"loss": 1.0}, 0.1))
-    hear(Report(1, 1, {"loss": nan}, 0.1, Stop("diverged", "a value is not finite")))
-    return Outcome("FAILED", "a value is not finite", f"run{number}", {"loss": nan})
+    hear(Evaluation(Report(0, 0, {"loss": 1.0}, 0.1)))
+    stop = Stop("diverged", "a value is not finite")
+    hear(Evaluation(Report(1, 1, {"loss": nan}, 0.1, stop)))
+    return Outcome("FAILED", stop.reason, f"run{number}", {"loss": nan}, certain=True)
 
 
 @pytest.fixture
@@ -79,10 +83,10 @@ def swept(definition, study, environment):
 
     def run(act, slots=1, **settings):
         engine = Engine(slots, act)
-        sweep = Sweep(definition(**settings), AnyValues(), engine)
+        sweep = Sweep(definition(**settings), AnyValues(), engine, study)
         try:
-            for _ in sweep.run(study, environment):
-                assert sweep.count("RUNNING") <= slots
+            for _ in sweep.run(environment):
+                assert sweep.ledger.count("RUNNING") <= slots
         finally:
             engine.close()
         study.journal.sync()
@@ -97,9 +101,9 @@ def swept_alone(definition, new_study, environment):
 
     def run(act, **settings):
         engine = Engine(1, act)
-        sweep = Sweep(definition(**settings), AnyValues(), engine)
         with new_study() as study:
-            list(sweep.run(study, environment))
+            sweep = Sweep(definition(**settings), AnyValues(), engine, study)
+            list(sweep.run(environment))
         engine.close()
         return sweep, read(study.path / "journal.jsonl")
 
@@ -107,7 +111,8 @@ def swept_alone(definition, new_study, environment):
 
 
 def counts(sweep):
-    return {state: sweep.count(state) for state in ("COMPLETE", "PRUNED", "FAILED", "RUNNING")}
+    states = ("COMPLETE", "PRUNED", "FAILED", "RUNNING")
+    return {state: sweep.ledger.count(state) for state in states}
 
 
 def test_a_sweep_ends_with_exactly_its_budget_of_trials(swept, study):
@@ -128,7 +133,7 @@ def test_a_sweep_ends_with_exactly_its_budget_of_trials(swept, study):
                 return DIED
 
     sweep, engine = swept(act, slots=3, trials=40)
-    assert [trial.number for trial in sweep.trials] == list(range(40))
+    assert [trial.number for trial in sweep.ledger.trials] == list(range(40))
     found = counts(sweep)
     assert found["RUNNING"] == 0
     assert found["COMPLETE"] + found["PRUNED"] + found["FAILED"] == 40
@@ -143,8 +148,9 @@ def test_a_sweep_ends_with_exactly_its_budget_of_trials(swept, study):
     assert sorted(told) == list(range(40))
     for record in records:
         if record["type"] == "told":
-            trial = sweep.trials[record["trial"]]
-            assert (record["state"], record["value"]) == (trial.state, trial.value)
+            trial = sweep.ledger.trials[record["trial"]]
+            values = None if trial.value is None else [trial.value]
+            assert (record["state"], record["values"]) == (trial.state, values)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +163,10 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(swept, study, outc
     assert counts(sweep) == {"COMPLETE": 3, "PRUNED": 0, "FAILED": 3, "RUNNING": 0}
     told = [r for r in read(study.path / "journal.jsonl") if r["type"] == "told"]
     assert [record["reason"] for record in told if record["trial"] % 2] == [outcome.reason] * 3
-    assert sweep.trials[1].value is None
-    assert sweep.trials[1].run == outcome.run
+    assert sweep.ledger.trials[1].value is None
+    runs = [record["run"] for record in told if record["trial"] % 2]
+    begun = [sweep.ledger.trials[k].run if outcome.run else None for k in (1, 3, 5)]
+    assert runs == begun
 
 
 def test_an_engine_that_raises_makes_failed_trials(swept_alone):
@@ -167,7 +175,7 @@ def test_an_engine_that_raises_makes_failed_trials(swept_alone):
 
     sweep, _ = swept_alone(act, trials=3)
     assert counts(sweep) == {"COMPLETE": 0, "PRUNED": 0, "FAILED": 3, "RUNNING": 0}
-    assert all(trial.reason.endswith("no process is left") for trial in sweep.trials)
+    assert all(trial.reason.endswith("no process is left") for trial in sweep.ledger.trials)
 
 
 def test_a_trial_that_diverges_has_no_value_and_is_never_the_best(swept):
@@ -176,8 +184,8 @@ def test_a_trial_that_diverges_has_no_value_and_is_never_the_best(swept):
         trials=4,
     )
     assert counts(sweep) == {"COMPLETE": 1, "PRUNED": 0, "FAILED": 3, "RUNNING": 0}
-    assert sweep.best is sweep.trials[0]
-    assert [trial.value for trial in sweep.trials] == [5.0, None, None, None]
+    assert sweep.ledger.best is sweep.ledger.trials[0]
+    assert [trial.value for trial in sweep.ledger.trials] == [5.0, None, None, None]
 
 
 @pytest.mark.parametrize("loss", [nan, inf, -inf])
@@ -186,12 +194,12 @@ def test_a_value_that_is_not_finite_prunes_nothing_by_itself(swept, loss):
         if number < 5:  # peers enough to prune by
             return train(number, hear, [1.0] * 8)
         hear(Started(f"run{number}"))
-        answers = [hear(Report(k, k, {"loss": loss}, 0.1)) for k in range(8)]
+        answers = [hear(Evaluation(Report(k, k, {"loss": loss}, 0.1))) for k in range(8)]
         return Outcome("FAILED", str(all(answers)), f"run{number}")
 
     sweep, _ = swept(act, trials=6)
-    assert sweep.count("COMPLETE") == 5
-    assert sweep.trials[5].reason == "True"
+    assert sweep.ledger.count("COMPLETE") == 5
+    assert sweep.ledger.trials[5].reason == "True"
 
 
 @pytest.mark.parametrize(
@@ -204,9 +212,9 @@ def test_the_best_trial_is_the_complete_one_with_the_best_value(swept, study, di
         trials=4,
         direction=direction,
     )
-    assert sweep.best.number == best
-    assert (sweep.best.value, sweep.best.run) == (finals[best], f"run{best}")
-    assert sweep.best.metrics["test/loss"] == 7.0
+    assert sweep.ledger.best.number == best
+    assert sweep.ledger.best.value == finals[best]
+    assert sweep.ledger.best.metrics["test/loss"] == 7.0
     records = read(study.path / "journal.jsonl")
     curve = [record["metrics"] for record in records if record["type"] == "report"]
     so_far = [3.0, 3.0, -1.0, -1.0] if direction == "minimize" else [3.0, 4.0, 4.0, 4.0]
@@ -216,7 +224,7 @@ def test_the_best_trial_is_the_complete_one_with_the_best_value(swept, study, di
         "nnlab.complete": "4",
         "nnlab.pruned": "0",
         "nnlab.failed": "0",
-        "nnlab.best_run": f"run{best}",
+        "nnlab.best_run": sweep.ledger.best.run,
         "nnlab.best_trial": str(best),
         "nnlab.best_value": repr(finals[best]),
     }
@@ -226,10 +234,11 @@ def test_a_trial_worse_than_the_median_of_five_is_pruned_at_its_fifth_evaluation
     # finals 1..5: median 3. Then 3.5 is worse at every evaluation, 2.5 is not.
     levels = [1.0, 2.0, 3.0, 4.0, 5.0, 3.5, 2.5]
     sweep, _ = swept(lambda number, hear: train(number, hear, [levels[number]] * 7), trials=7)
-    assert [trial.state for trial in sweep.trials] == [*["COMPLETE"] * 5, "PRUNED", "COMPLETE"]
-    assert sweep.trials[5].evaluations == 5
-    assert sweep.trials[5].value is None
-    assert [trial.evaluations for trial in sweep.trials[:5]] == [7] * 5
+    states = [trial.state for trial in sweep.ledger.trials]
+    assert states == [*["COMPLETE"] * 5, "PRUNED", "COMPLETE"]
+    assert sweep.ledger.trials[5].evaluations == 5
+    assert sweep.ledger.trials[5].value is None
+    assert [trial.evaluations for trial in sweep.ledger.trials[:5]] == [7] * 5
 
 
 def test_a_pruned_trial_is_never_the_best(swept):
@@ -243,13 +252,13 @@ def test_a_pruned_trial_is_never_the_best(swept):
         return Outcome(outcome.state, outcome.reason, outcome.run, {"loss": -100.0})
 
     sweep, _ = swept(act, trials=6)
-    assert sweep.trials[5].state == "PRUNED"
-    assert sweep.best.number == 0
+    assert sweep.ledger.trials[5].state == "PRUNED"
+    assert sweep.ledger.best.number == 0
 
 
 def test_a_sweep_without_a_complete_trial_has_no_best_and_failed(swept_alone):
     sweep, (*_, tags, end) = swept_alone(lambda number, hear: RAISED, trials=3)
-    assert sweep.best is None
+    assert sweep.ledger.best is None
     assert tags["tags"] == {"nnlab.complete": "0", "nnlab.pruned": "0", "nnlab.failed": "3"}
     assert (end["status"], end["rule"]) == ("FAILED", "no trial")
 
@@ -266,7 +275,8 @@ def test_the_same_sweep_one_trial_at_a_time_asks_the_same(swept_alone):
         swept_alone(lambda number, hear: train(number, hear, [1.0 + number]), trials=12)[0]
         for _ in range(2)
     )
-    assert [trial.values for trial in first.trials] == [trial.values for trial in second.trials]
+    ours, theirs = ([trial.values for trial in one.ledger.trials] for one in (first, second))
+    assert ours == theirs
 
 
 def test_a_sweep_that_is_left_early_tells_its_trials_to_stop(definition, study, environment):
@@ -274,13 +284,13 @@ def test_a_sweep_that_is_left_early_tells_its_trials_to_stop(definition, study, 
 
     def act(number, hear):
         hear(Started(f"run{number}"))
-        while hear(Report(0, 0, {"loss": 1.0}, 0.1)):
+        while hear(Evaluation(Report(0, 0, {"loss": 1.0}, 0.1))):
             pass
         answers.append(number)
         return Outcome("KILLED", "interrupted", f"run{number}")
 
     engine = Engine(2, act)
-    running = Sweep(definition(trials=9), AnyValues(), engine).run(study, environment)
+    running = Sweep(definition(trials=9), AnyValues(), engine, study).run(environment)
     for _ in range(8):
         next(running)
     running.close()

@@ -2,98 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnlab.commands.options import store_option
 from nnlab.errors import UserError
-from nnlab.runs.runtime import pin
+from nnlab.names import nearest
+from nnlab.runs.journal import read
+from nnlab.runs.past import JOURNAL
+from nnlab.runs.runtime import pin, pin_config
 
 if TYPE_CHECKING:
+    from nnlab.commands.tracked import Trackers
+    from nnlab.runs.config import RunConfig
+    from nnlab.runs.environment import Environment
+    from nnlab.runs.run import Run
+    from nnlab.sweeps.candidates import Candidates
     from nnlab.sweeps.definition import Definition
-    from nnlab.sweeps.sweep import Sweep, Trial
+    from nnlab.sweeps.studies import Beginning, Study
+    from nnlab.sweeps.sweep import Sweep
 
 DEFAULT = "digits"
+OPTIONS = ("--fresh", "--fork", "--dry-run")
 
-USAGE = """usage: nnlab sweep [NAME] [SETTING=VALUE ...] [OVERRIDE ...]
+USAGE = """usage: nnlab sweep [NAME] [SETTING=VALUE ...] [OVERRIDE ...] [OPTION]
 
-Searches for the best hyperparameters. NAME is a file in sweeps/ (default: digits).
+Searches for the best hyperparameters. NAME is a file in sweeps/ (default: digits). The same command
+goes on with a sweep that was interrupted; a larger budget goes on with one that is finished.
 
-settings of the sweep   trials=40 workers=2 sampler=tpe|random pruner=median|none
+settings of the sweep   trials=40 time="10 minutes" epochs=2000 workers=2
+                        sampler=tpe|random|grid|qmc|cmaes|nsga2
+                        pruner=median|halving|hyperband|patient|threshold|wilcoxon|none
                         metric=validation/loss direction=minimize|maximize sweep.seed=0
+                        deterministic=true lag=4 retries=1 timeout=60
+                        max_failures=3 fail_fast=true
+parameters              optimizer.lr='tag(log, interval(1e-4, 1))' model.hidden='choice([32],[64])'
 overrides               of the experiment, as for `nnlab train`: data=iris model.hidden=[32]
+
+options:
+  --fresh    begin a new study, also where one could be gone on with
+  --fork     begin a new study that knows the results of the last one of that name
+  --dry-run  show the space, the first suggestions and an estimate of the cost; keep nothing
 
 sweeps: {sweeps}
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a sweep; exit code 1 if no trial was completed."""
+    """Run a sweep; exit code 1 if no trial was completed or failures ended it."""
     pin(1)  # before NumPy is loaded; a sweep's trials are its parallelism
-    from nnlab.sweeps.definition import available, define
+    from nnlab.sweeps.reading import available, define
 
     if {"-h", "--help"} & set(arguments):
         print(USAGE.format(sweeps=", ".join(available())), end="")
         return 0
     options = [argument for argument in arguments if argument.startswith("--")]
-    if options:
-        raise UserError(f"nnlab sweep has no option {options[0]}; see `nnlab sweep --help`")
-    named = bool(arguments) and "=" not in arguments[0]
-    name = arguments[0] if named else DEFAULT
-    return _sweep(define(name, arguments[1:] if named else arguments))
+    for option in options:
+        if option not in OPTIONS:
+            raise UserError(
+                f"nnlab sweep has no option {option}{nearest(option, OPTIONS)}; "
+                "see `nnlab sweep --help`"
+            )
+    if len(set(options)) > 1:
+        raise UserError(f"{' and '.join(dict.fromkeys(options))} exclude each other")
+    rest = [argument for argument in arguments if argument not in options]
+    named = bool(rest) and "=" not in rest[0]
+    definition = define(rest[0] if named else DEFAULT, rest[1:] if named else rest)
+    return search(definition, options[0] if options else "")
 
 
-def _sweep(definition: Definition) -> int:
-    from nnlab.commands.board import Board
-    from nnlab.commands.tracked import Trackers
-    from nnlab.runs.environment import capture
-    from nnlab.runs.run import Run
-    from nnlab.sweeps.definition import Candidates
-    from nnlab.sweeps.engine import LocalEngine
-    from nnlab.sweeps.sweep import Sweep
+def search(definition: Definition, option: str = "") -> int:
+    """Run the sweep, or go on with it, as the option says; the exit code."""
+    from nnlab.commands.console import say
+    from nnlab.sweeps.candidates import Candidates
 
     candidates = Candidates(definition)
     config = candidates.check()
-    pin(config.runtime.threads)
-    sweep: Sweep | None = None
-    environment = capture()
+    pin_config(config.plain)
+    if option == "--dry-run":
+        from nnlab.sweeps.dry_run import DryRun
+
+        say(str(DryRun.of(definition, candidates)))
+        return 0
+    from nnlab.commands.tracked import Trackers
+    from nnlab.runs.environment import capture
+    from nnlab.sweeps.identity import Identity
+    from nnlab.sweeps.studies import Study, choose, choosing
+
+    identity, environment = Identity.of(definition, config), capture()
     with Trackers() as trackers:
-        try:
-            with Run(
-                config.store,
-                kind="study",
-                name=definition.name,
-                tracking=config.tracking,
-                config={"sweep": definition.plain, "experiment": config.plain},
-                environment=environment,
-            ) as study:
-                trackers.follow(study.path, config)
-                with closing(LocalEngine(definition.slots)) as engine:
-                    sweep = Sweep(definition, candidates, engine)
-                    board = Board(sweep)
-                    for trial in board.shown(sweep.run(study, environment)):
-                        for run in trial.runs:
-                            trackers.follow(config.store / "runs" / run, config)
-                board.conclude()
-        except KeyboardInterrupt:
-            if sweep:
-                _say_how_to_go_on(sweep.settle(), config.store)
-            raise
-        finally:
-            for trial in sweep.settle() if sweep else ():
+        with choosing(config.store):
+            begun = choose(definition, identity, config, environment, option)
+        if isinstance(begun, Study):
+            return _shown(begun, config)
+        trackers.follow(begun.run.path, config)
+        if begun.instead_of:
+            trackers.follow(begun.instead_of, config)
+        code = _driven(definition, candidates, config, environment, begun, trackers)
+    _say_where_the_report_is(begun.run, config)
+    return code
+
+
+def _driven(
+    definition: Definition,
+    candidates: Candidates,
+    config: RunConfig,
+    environment: Environment,
+    begun: Beginning,
+    trackers: Trackers,
+) -> int:
+    from nnlab.commands.board import Board
+    from nnlab.commands.console import say
+    from nnlab.sweeps.engine import LocalEngine
+    from nnlab.sweeps.sweep import Sweep
+
+    sweep: Sweep | None = None
+    try:
+        with begun.run as study, closing(LocalEngine(definition.slots)) as engine:
+            _say_what_differs(study, environment)
+            sweep = Sweep(definition, candidates, engine, study)
+            board = Board(sweep, begun.said)
+            _follow(trackers, sweep, config, unsent=True)
+            for trial in board.shown(sweep.run(environment)):
                 for run in trial.runs:
                     trackers.follow(config.store / "runs" / run, config)
-            trackers.best = sweep.best.run if sweep and sweep.best else None
-    return 0 if sweep and sweep.best else 1
+            board.conclude()
+    except KeyboardInterrupt:
+        ledger = sweep.ledger if sweep else None
+        done = f"{ledger.ended} of {definition.trials} trials are done" if ledger else "begun"
+        say(f"to go on: the same command again ({done}; study {begun.run.id})")
+        raise
+    finally:
+        if sweep:
+            sweep.settle()
+            _follow(trackers, sweep, config)
+            best = sweep.ledger.best
+            trackers.best = best.run if best else None
+    assert sweep.end is not None
+    return 0 if sweep.ledger.best and not sweep.end.failed else 1
 
 
-def _say_how_to_go_on(trials: Iterable[Trial], store: Path) -> None:
-    """A line for each trial that was interrupted."""
+def _follow(trackers: Trackers, sweep: Sweep, config: RunConfig, *, unsent: bool = False) -> None:
+    """Show the trials' runs; or those from before that MLflow has not completely."""
+    from nnlab.tracking.sent import complete
+
+    uri = config.tracking.uri
+    for trial in sweep.ledger.trials if uri else ():
+        for run in trial.runs:
+            path = config.store / "runs" / run
+            if not unsent or not complete(path, str(uri)):
+                trackers.follow(path, config)
+
+
+def _say_where_the_report_is(study: Run, config: RunConfig) -> None:
+    """The tracking process has written it; where there is none, it is written now."""
+    from nnlab.commands.console import say
+    from nnlab.tracking.report import REPORT, study_report
+
+    if config.tracking.uri is None:
+        study_report(study.path, read(study.path / JOURNAL), None)
+    if (study.path / REPORT).exists():
+        say(f"report:    {study.path / REPORT}")
+
+
+def _say_what_differs(study: Run, environment: Environment) -> None:
+    """What has changed since the study was begun."""
+    from nnlab.commands.console import say
+    from nnlab.reproduce import environment_differences
+    from nnlab.runs.environment import recorded
+
+    if study.journal.past:
+        for difference in environment_differences(recorded(study.path), environment.facts):
+            say(f"the environment differs (then -> now): {difference}", "yellow")
+
+
+def _shown(study: Study, config: RunConfig) -> int:
+    """A finished sweep's result, again."""
+    from nnlab.commands.board import conclude
     from nnlab.commands.console import say
 
-    option = store_option(store)
-    for trial in trials:
-        if trial.state == "RUNNING" and trial.run:
-            say(f"to go on with trial {trial.number}: nnlab train --resume {trial.run}{option}")
+    ledger = study.ledger
+    say(f"study {study.id} is finished: {study.why.reason}", "bold")
+    conclude(ledger)
+    if ledger.best:
+        say(f"reproduce: nnlab reproduce {ledger.best.run}{store_option(config.store)}")
+    say("a larger budget goes on with it (trials=...), --fresh begins a new one")
+    return 0 if ledger.best and not study.why.failed else 1

@@ -41,15 +41,16 @@ def learning_curves(reports: Reports) -> Figure:
 
 
 def search_history(reports: Reports) -> Figure:
-    """The best value over the number of trials that have ended."""
-    figure = Figure(figsize=(6, 4))
-    axes = figure.subplots()
-    (key,) = reports[0]["metrics"]
+    """The best value over the number of trials that have ended; a picture for each objective."""
+    keys = list(reports[0]["metrics"])
+    figure = Figure(figsize=(6, 4 * len(keys)))
     steps = [report["step"] for report in reports]
-    axes.step(steps, [float(report["metrics"][key]) for report in reports], where="post")
-    axes.set(xlabel="trials", title=key)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.subplots_adjust(left=0.14, right=0.97, bottom=0.12, top=0.92)
+    for axes, key in zip(figure.subplots(len(keys), squeeze=False)[:, 0], keys, strict=True):
+        axes.step(steps, [float(report["metrics"][key]) for report in reports], where="post")
+        axes.set(xlabel="trials", title=key)
+        axes.spines[["top", "right"]].set_visible(False)
+    edge = 0.12 / len(keys)
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=edge, top=1 - edge * 2 / 3, hspace=0.3)
     return figure
 
 

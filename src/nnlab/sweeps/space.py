@@ -1,29 +1,99 @@
-"""Search spaces: which keys of the config vary, and between what. Imports no Optuna."""
+"""Search spaces: which keys of the config vary, between what, and when. Imports no Optuna."""
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeAlias
 
-from nnlab.errors import UserError
-from nnlab.names import nearest
-from nnlab.runs.plain import Config, flatten
+Conditions: TypeAlias = Mapping[str, tuple[Any, ...]]
+"""Under which choices of other parameters one exists; all must hold."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; whole numbers if both are."""
+    """Numbers from `low` to `high`, both included; whole numbers if both (and the step) are."""
 
     low: float
     high: float
     log: bool = False
+    step: float | None = None
+    """Only low, low + step, low + 2 step, ...; not together with log."""
+    when: Conditions = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Does it hold whole numbers only?"""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
+
+    @property
+    def stride(self) -> float | None:
+        """Between two neighbours; None between real numbers."""
+        return 1 if self.whole and self.step is None else self.step
+
+    @property
+    def points(self) -> float:
+        """How many values it has; infinity for real numbers."""
+        if self.stride is None:
+            return math.inf
+        return math.floor((self.high - self.low) / self.stride + 1e-9) + 1
+
+    @property
+    def last(self) -> float:
+        """The greatest value that is reached."""
+        return self.high if self.stride is None else self.at_index(int(self.points) - 1)
 
     def ends(self) -> tuple[Any, ...]:
         """Values that must be legal for all in between to be."""
-        return (self.low, self.high)
+        return (self.low, self.last)
+
+    def at_index(self, index: int) -> Any:
+        """The value of that index, from 0, where they can be counted."""
+        assert self.stride is not None
+        if self.whole:
+            return self.low + index * self.stride
+        low, stride = Decimal(repr(self.low)), Decimal(repr(self.stride))
+        return min(float(low + index * stride), self.high)  # 0.1, 0.2, 0.3: as people write them
+
+    def at(self, u: float) -> Any:
+        """The value at the quantile 0 <= u < 1: uniform, or log-uniform."""
+        if self.log:
+            low, high = (self.low, self.high)
+            if self.whole:
+                low, high = low - 0.5, high + 0.5
+            value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+            value = round(value) if self.whole else value
+            return min(max(value, self.low), self.high)
+        if self.stride is None:
+            return min(self.low + u * (self.high - self.low), self.high)
+        return self.at_index(min(int(u * self.points), int(self.points) - 1))
 
     def value(self, suggested: Any) -> Any:
-        return suggested
+        """A number of this range, of what was suggested up to rounding."""
+        if self.stride is None:
+            return suggested
+        return self.at_index(round((suggested - self.low) / self.stride))
+
+    def suggestion(self, value: Any) -> Any:
+        """What was suggested, of a value."""
+        return value
+
+    def has(self, value: Any) -> bool:
+        """Is the value one of them?"""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        if self.whole and not isinstance(value, int):
+            return False
+        if not self.low <= value <= self.last:
+            return False
+        return self.stride is None or self.value(value) == value
+
+    @property
+    def plain(self) -> Any:
+        """The same as plain data."""
+        more = {"step": self.step, "when": _plain(self.when)}
+        more = {key: value for key, value in more.items() if value}
+        return {"low": self.low, "high": self.high, "log": self.log, **more}
 
 
 @dataclass(frozen=True)
@@ -31,8 +101,10 @@ class Choices:
     """One of several values: numbers, texts, lists, or the choices of a config group."""
 
     values: tuple[Any, ...]
+    when: Conditions = field(default_factory=dict)
 
     def ends(self) -> tuple[Any, ...]:
+        """All of them."""
         return self.values
 
     @property
@@ -40,75 +112,54 @@ class Choices:
         """The values as texts, which is what is suggested."""
         return tuple(str(value) for value in self.values)
 
+    @property
+    def points(self) -> float:
+        """How many values it has."""
+        return len(self.values)
+
+    def at_index(self, index: int) -> Any:
+        """The value of that index, from 0."""
+        return self.values[index]
+
+    def at(self, u: float) -> Any:
+        """The value at the quantile 0 <= u < 1."""
+        return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
+
     def value(self, suggested: Any) -> Any:
+        """The value whose label was suggested."""
         return self.values[self.labels.index(suggested)]
+
+    def suggestion(self, value: Any) -> str:
+        """The label of a value."""
+        return str(value)
+
+    def has(self, value: Any) -> bool:
+        """Is the value one of them?"""
+        return any(value == one and type(value) is type(one) for one in self.values)
+
+    @property
+    def plain(self) -> Any:
+        """The same as plain data."""
+        values = list(self.values)
+        return {"choice": values, "when": _plain(self.when)} if self.when else values
 
 
 Parameter: TypeAlias = Range | Choices
 Space: TypeAlias = Mapping[str, Parameter]
-"""Parameters by key: `optimizer.lr`, or a group such as `optimizer`."""
+"""Parameters by key (`optimizer.lr`, or a group such as `optimizer`); each one that looks at
+another comes after it."""
 
 
-def parse_space(config: Any) -> Space:
-    """The space that a sweep's `parameters` describe; raises `UserError` naming the key."""
-    if not isinstance(config, Mapping) or not config:
-        raise UserError(f"parameters must name at least one key, but got parameters={config!r}")
-    return {str(key): _parameter(f"parameters.{key}", spec) for key, spec in config.items()}
+def holds(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+    """Does the parameter exist beside these values?"""
+    return all(
+        any(values.get(key, _ABSENT) == allowed for allowed in several)
+        for key, several in parameter.when.items()
+    )
 
 
-def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-    """A copy of the config with these values; raises `UserError` for a key it does not have."""
-    changed: Any = deepcopy(dict(config))
-    for key, value in values.items():
-        *path, last = key.split(".")
-        node = changed
-        for name in path:
-            node = node.get(name) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            known = [name for name, _ in flatten(config)]
-            raise UserError(
-                f"parameters.{key} is not a key of the config{nearest(key, known)}; "
-                "`nnlab train --cfg job` shows the keys"
-            )
-        node[last] = value
-    return dict(changed)
+_ABSENT = object()
 
 
-def _parameter(at: str, spec: Any) -> Parameter:
-    if isinstance(spec, Sequence) and not isinstance(spec, str):
-        spec = {"choices": spec}
-    if not isinstance(spec, Mapping):
-        raise UserError(f"{at} must be a range (low, high) or a list of choices, but is {spec!r}")
-    allowed = ("choices",) if "choices" in spec else ("low", "high", "log")
-    for key in spec:
-        if key not in allowed:
-            raise UserError(
-                f"{at}.{key} is not known{nearest(key, allowed)}; "
-                "a range has low, high and log, a choice has choices"
-            )
-    if "choices" in spec:
-        return _choices(at, spec["choices"])
-    low, high = (_end(f"{at}.{name}", spec.get(name)) for name in ("low", "high"))
-    log = spec.get("log", False)
-    if not isinstance(log, bool):
-        raise UserError(f"{at}.log must be true or false, but got {log!r}")
-    if not low < high:
-        raise UserError(f"`low < high` must hold, but got low={low}, high={high} ({at})")
-    if log and low <= 0:
-        raise UserError(f"`low > 0` must hold where log is true, but got low={low} ({at})")
-    return Range(low, high, log)
-
-
-def _end(at: str, number: Any) -> int | float:
-    if not isinstance(number, int | float) or isinstance(number, bool):
-        raise UserError(f"{at} must be a number, but got {number!r}")
-    return number
-
-
-def _choices(at: str, values: Any) -> Choices:
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise UserError(f"{at} must list at least one choice, but got {values!r}")
-    choices = Choices(tuple(values))
-    if len(set(choices.labels)) < len(choices.labels):
-        raise UserError(f"{at} lists a choice twice: {list(values)!r}")
-    return choices
+def _plain(conditions: Conditions) -> dict[str, list[Any]]:
+    return {key: list(values) for key, values in conditions.items()}

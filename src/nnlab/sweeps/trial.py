@@ -2,22 +2,25 @@
 
 import math
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
-from nnlab.runs.config import parse
+from nnlab.errors import UserError
+from nnlab.runs.config import RunConfig, parse
 from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
 from nnlab.runs.interrupts import heed
 from nnlab.runs.journal import JournalError
-from nnlab.runs.past import TRIAL_STATE
+from nnlab.runs.past import TRIAL_STATE, Past
 from nnlab.runs.plain import Config
-from nnlab.runs.run import Run
+from nnlab.runs.run import Run, UnequalError
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
@@ -26,13 +29,19 @@ _LISTEN_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """What a slot is asked to run."""
+    """What a slot is asked to run: one attempt at a trial."""
 
     number: int
     config: Config
     study: str
     """The run id of the study."""
     environment: Environment
+    run: str
+    """The id of its run, which the study's journal has already."""
+    resume: bool = False
+    """Is that run there, to be gone on with?"""
+    timeout: float = math.inf
+    """Seconds after which it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -44,64 +53,116 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What the trial measured: its report, and the metrics of each of its seeds and folds, of which
+    that is the mean."""
+
+    report: Report
+    members: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: COMPLETE, PRUNED, FAILED (its value is then None) or KILLED."""
+    """How an attempt ended: COMPLETE, PRUNED, FAILED (its value is then None), KILLED, or LOST: its
+    run cannot be gone on with, and another one is to be begun."""
 
     state: str
     reason: str
     run: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    certain: bool = False
+    """Would another attempt end the same way? So it is where the config alone decided."""
+    memory: int = 0
+    """The most that its process had, in bytes; 0 where that is not known."""
 
 
 def run_trial(job: Job, channel: Connection) -> None:
     """Run the job; talk over the channel.
 
-    What is sent: `Started`, a `Report` for each evaluation, the `Outcome`. Each report is
+    What is sent: `Started`, an `Evaluation` for each report, the `Outcome`. Each evaluation is
     answered: True to go on, False to stop here. SIGTERM ends it at a safe point, to be resumed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    run_id = None
+    begun: list[str] = []
     try:
         heed()
-        checked = parse(job.config)
-        execution = Execution(checked)
-        tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
-        last: Report | None = None
-        pruned = False
-        with (
-            Run.of(
-                checked, "trial", tags, job.study, job.environment, f"trial-{job.number:03}"
-            ) as run,
-            _tagged(run),
-        ):
-            run_id = run.id
-            channel.send(Started(run.id))
-
-            def started(nested: Run) -> None:
-                channel.send(Started(nested.id, nested=True))
-
-            if checked.preflight:
-                execution.preflight(run)
-            with execution.recorded(run, started) as reports:
-                for last in reports:
-                    channel.send(last)
-                    while not channel.poll(_LISTEN_SECONDS):
-                        execution.heed()
-                    pruned = not channel.recv() and last.stop is None
-                    if pruned:
-                        ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
-                        run.end(*ended)
-                        execution.end(*ended)
-                        break
-                execution.keep_weights(run)
-            outcome = _outcome(last, run.id, pruned)
-            run.tag({TRIAL_STATE: outcome.state})
-        channel.send(outcome)
+        outcome = _run(job, channel, begun)
     except KeyboardInterrupt as error:
-        channel.send(Outcome("KILLED", f"interrupted by {error}", run_id))
+        outcome = Outcome("KILLED", f"interrupted by {error}")
+    except UnequalError as error:
+        outcome = Outcome("LOST", str(error))
     except Exception as error:
-        channel.send(Outcome("FAILED", f"{type(error).__name__}: {error}", run_id))
+        certain = isinstance(error, UserError)
+        outcome = Outcome("FAILED", f"{type(error).__name__}: {error}", certain=certain)
+    channel.send(replace(outcome, run=begun[0] if begun else None, memory=_peak()))
+
+
+def outcome_of(past: Past) -> Outcome | None:
+    """How a trial's run ended, by its journal; None if it has not come to an end of its own."""
+    state, last = past.tags.get(TRIAL_STATE, ""), past.reports[-1] if past.reports else None
+    over = past.end is not None and (not past.resumable or past.end["rule"] == "raised")
+    if past.end is None or not over or state not in ("COMPLETE", "PRUNED", "FAILED"):
+        return None
+    diverged = last is not None and last.stop is not None and last.stop.diverged
+    metrics = last.metrics if last else {}
+    return Outcome(state, past.end["reason"], past.start["run"], metrics, certain=diverged)
+
+
+def _run(job: Job, channel: Connection, begun: list[str]) -> Outcome:
+    checked = parse(job.config)
+    execution = Execution(checked)
+    try:
+        run = _opened(job, checked, execution)
+    except UserError as error:
+        if not job.resume:
+            raise
+        return Outcome("LOST", str(error))
+    begun.append(run.id)
+    last: Report | None = None
+    pruned = False
+    with run, _tagged(run):
+        run.journal.sync()  # whatever becomes of this process, its run has a beginning
+        channel.send(Started(run.id))
+        if checked.preflight and not run.past.reports:
+            execution.preflight(run)
+
+        def started(nested: Run) -> None:
+            channel.send(Started(nested.id, nested=True))
+
+        with execution.recorded(run, started) as reports:
+            for last in reports:
+                members = tuple(one.metrics for one in execution.latest)
+                channel.send(Evaluation(last, members))
+                while not channel.poll(_LISTEN_SECONDS):
+                    execution.heed()
+                pruned = not channel.recv() and last.stop is None
+                if pruned:
+                    ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
+                    run.end(*ended)
+                    execution.end(*ended)
+                    break
+            execution.keep_weights(run)
+        outcome = _outcome(last, pruned)
+        run.tag({TRIAL_STATE: outcome.state})
+    return outcome
+
+
+def _opened(job: Job, checked: RunConfig, execution: Execution) -> Run:
+    """The job's run: a new one of its id, or the one that was interrupted.
+
+    Raises `UserError` where that cannot be gone on with."""
+    if not job.resume:
+        tags = {"nnlab.study": job.study, "nnlab.trial": str(job.number)}
+        name = f"trial-{job.number:03}"
+        return Run.of(checked, "trial", tags, job.study, job.environment, name, job.run)
+    run = Run.reopen(checked.store / "runs" / job.run, job.environment)
+    try:
+        execution.restore(run)
+    except UserError:
+        run.journal.close()
+        raise
+    return run
 
 
 @contextmanager
@@ -116,14 +177,22 @@ def _tagged(run: Run) -> Iterator[None]:
         raise
 
 
-def _outcome(last: Report | None, run: str, pruned: bool) -> Outcome:
+def _outcome(last: Report | None, pruned: bool) -> Outcome:
     assert last is not None
     if pruned:
-        return Outcome("PRUNED", f"at step {last.step}", run, last.metrics)
+        reason = f"worse than its peers at step {last.step}"
+        return Outcome("PRUNED", reason, metrics=last.metrics)
     assert last.stop is not None
     values = (last.metrics[key] for key in last.metrics if not key.startswith((SE, CI95)))
-    diverged = last.stop.diverged or not all(map(math.isfinite, values))
-    return Outcome("FAILED" if diverged else "COMPLETE", last.stop.reason, run, last.metrics)
+    failed = last.stop.diverged or not all(map(math.isfinite, values))
+    state = "FAILED" if failed else "COMPLETE"
+    return Outcome(state, last.stop.reason, metrics=last.metrics, certain=failed)
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _die_with_parent() -> None:
