@@ -86,7 +86,7 @@ def default_sweep() -> tuple[float, float, float]:
     (study,) = (journal for journal in journals if journal[0]["kind"] == "study")
     trials = {journal[0]["run"]: journal for journal in journals if journal is not study}
     told = [r for r in study if r["type"] == "told" and r["state"] == "COMPLETE"]
-    best = trials[min(told, key=lambda record: record["value"])["run"]]
+    best = trials[min(told, key=lambda record: record["values"][0])["run"]]
     (last,) = (r for r in best if r["type"] == "report" and "test/accuracy_ema" in r["metrics"])
     return total, total - busy(list(trials.values())), last["metrics"]["test/accuracy_ema"]
 

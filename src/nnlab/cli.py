@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from nnlab import __version__
 from nnlab.commands import COMMANDS
-from nnlab.errors import UserError
+from nnlab.errors import RestartError, UserError
 from nnlab.names import nearest
 from nnlab.runs.interrupts import Interrupted, check, heed, ignore
 
@@ -26,6 +27,9 @@ options:
 
 Command = Callable[[Sequence[str]], int]
 
+RESTARTED = "NNLAB_RESTARTED"
+"""The variable that says that this process is the second one of a command."""
+
 
 def main() -> None:
     """The console script: exit code 0 done, 1 failed or different, 2 bad input, 128 + its number
@@ -39,9 +43,12 @@ def main() -> None:
         print(f"nnlab {__version__}")
         sys.exit(0)
     heed()
+    restarted = os.environ.pop(RESTARTED, "")  # not for the processes that are started here
     try:
         sys.exit(_done(arguments))
     except UserError as error:
+        if isinstance(error, RestartError) and not restarted:
+            _restart(error.environment)
         if debug:
             raise
         print(f"nnlab: {error}", file=sys.stderr)
@@ -59,6 +66,14 @@ def main() -> None:
         message = str(error).strip() or "no message"
         print(f"nnlab: {type(error).__name__}: {message} (--debug shows more)", file=sys.stderr)
         sys.exit(1)
+
+
+def _restart(environment: Mapping[str, str]) -> NoReturn:
+    """The same command from its beginning, in that environment; once."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    again = [sys.executable, *sys.orig_argv[1:]]
+    os.execve(again[0], again, {**environment, RESTARTED: "1"})  # noqa: S606
 
 
 def _done(arguments: Sequence[str]) -> int:

@@ -71,6 +71,15 @@ TABLE = {
         "but got experiment='../x' (tracking.experiment)",
     ),
     "no override": (["seed=["], "'seed=[' is not an override: "),
+    "a formula without quotes": (
+        ["data=formula", "data.formula=log(x1)"],
+        "'data.formula=log(x1)' is not an override: Error parsing override 'data.formula=log(x1)'; "
+        "a text with parentheses has quotes of its own: 'data.formula=\"log(x1)\"'",
+    ),
+    "bytes that are no text": (
+        ["data=images", b'data.path="\xff"'],
+        "'data.path=\"\\udcff\"' is not",
+    ),
 }
 
 

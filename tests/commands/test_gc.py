@@ -56,7 +56,15 @@ def tracker(tmp_path):
 def ran(store, tracker):
     """Makes a run that has ended, all of it in MLflow unless told; its id."""
 
-    def make(status="FINISHED", days=0.0, tracked=True, sent=True, there=True, **settings):
+    def make(
+        status="FINISHED",
+        days=0.0,
+        tracked=True,
+        sent=True,
+        there=True,
+        rule="rule",
+        **settings,
+    ):
         with Run(
             store,
             kind=settings.pop("kind", "train"),
@@ -66,7 +74,7 @@ def ran(store, tracker):
             environment=Environment({"nnlab": "0", "git": {"commit": None, "dirty": None}}, ""),
             **settings,
         ) as run:
-            run.end(status, "rule", "reason")
+            run.end(status, rule, "reason")
         records = [{**one, "time": one["time"] - int(days * DAY)} for one in read(journal(run))]
         journal(run).write_bytes(b"".join(encode(one) + b"\n" for one in records))
         if sent:
@@ -310,3 +318,12 @@ def test_sizes_in_human_units(size, text):
 )
 def test_durations_in_human_units(seconds, text):
     assert gc._duration(seconds) == text
+
+
+def test_an_unfinished_study_is_kept(call, ran):
+    unfinished = ran("KILLED", kind="study", rule="interrupted")
+    finished = ran("FINISHED", kind="study", rule="budget")
+    told, left = call("--older-than", "0d", "--delete")
+    assert left == {unfinished}
+    assert finished in told
+    assert "can be resumed" in told

@@ -160,7 +160,7 @@ def test_a_run_that_is_being_written_is_refused_with_its_process(bench):
     assert re.fullmatch(
         rf"nnlab: \S+ \(run {run}\) is being written by process {process.pid} on \S+\n", done.err
     )
-    assert {line["type"] for line in bench.records(run)} == {"start", "report", "end"}
+    assert {line["type"] for line in bench.records(run)} == {"start", "data", "report", "end"}
 
 
 @pytest.mark.parametrize("spelling", ["--resume {}", "--resume={}", "--resume {} --store mlruns"])

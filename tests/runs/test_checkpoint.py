@@ -21,7 +21,7 @@ from nnlab.core.optimizers import NAG, SGD, Momentum
 from nnlab.core.penalties import NoPenalty
 from nnlab.core.random_search import RandomLocalSearch, RandomSearch
 from nnlab.core.schedules import Constant, ReduceOnPlateau
-from nnlab.data.sources import Iris
+from nnlab.data.sources.bundled import Iris
 from nnlab.errors import UserError
 from nnlab.runs.checkpoint import KEPT, Interval, restore, save
 from nnlab.runs.registry import GROUPS

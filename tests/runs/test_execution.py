@@ -565,7 +565,7 @@ def test_a_run_whose_journal_was_cut_goes_on_from_an_older_checkpoint(
         attempt(Execution(config), run, crash_at(12))
     journal = run.path / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:3]))  # the start and the reports of steps 0 and 4
+    journal.write_bytes(b"".join(lines[:4]))  # start, data, the reports of steps 0 and 4
     again = Run.reopen(run.path, environment)
     execution = Execution(config)
     (damage,) = execution.restore(again)

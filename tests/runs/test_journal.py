@@ -195,9 +195,10 @@ def test_a_record_is_on_disk_when_sync_returns(tmp_path, monkeypatch):
     path, fsync, synced = tmp_path / "journal", os.fsync, []
 
     def spy(descriptor):
-        size = os.fstat(descriptor).st_size
+        now = os.fstat(descriptor)
         fsync(descriptor)
-        synced.append(size)
+        if now.st_ino == path.stat().st_ino:  # not its folder
+            synced.append(now.st_size)
 
     monkeypatch.setattr(module.os, "fsync", spy)
     journal = Journal(path)
@@ -207,6 +208,48 @@ def test_a_record_is_on_disk_when_sync_returns(tmp_path, monkeypatch):
         assert len(read(path)) == k + 1
         assert synced[-1] == path.stat().st_size
     journal.close()
+
+
+def test_a_record_is_written_once_what_it_rests_on_is_on_disk(tmp_path, monkeypatch):
+    path, other, fsync, synced = tmp_path / "journal", tmp_path / "a" / "other", os.fsync, []
+    other.parent.mkdir()
+    other.write_text("content")
+    names = {one.stat().st_ino: one for one in (tmp_path.parent, tmp_path, other.parent, other)}
+
+    def spy(descriptor):
+        synced.append(
+            (names.get(os.fstat(descriptor).st_ino, path), path.read_bytes().count(b"\n"))
+        )
+        fsync(descriptor)
+
+    monkeypatch.setattr(module.os, "fsync", spy)
+    journal = Journal(path)
+    journal.append("start")
+    journal.sync()
+    journal.rest_on(other)
+    journal.append("data")
+    journal.sync()
+    journal.close()
+    assert synced == [
+        (path, 1),
+        (tmp_path, 1),
+        (tmp_path.parent, 1),
+        (other, 1),
+        (other.parent, 1),
+        (path, 2),
+    ]
+
+
+def test_nothing_is_written_that_rests_on_what_is_not_on_disk(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.append("start")
+    journal.rest_on(tmp_path / "gone" / "file")
+    journal.append("data")
+    with pytest.raises(JournalError, match="gone"):
+        journal.sync()
+    with pytest.raises(JournalError):
+        journal.close()
+    assert [record["type"] for record in read(tmp_path / "journal")] == ["start"]
 
 
 def test_many_records_are_all_there_in_their_order(tmp_path):
@@ -460,7 +503,7 @@ def test_the_example_of_the_document_is_a_line():
 def test_every_type_of_record_is_documented():
     source = Path(module.__file__).parents[1]
     text = "\n".join(file.read_text(encoding="utf-8") for file in source.rglob("*.py"))
-    written = set(re.findall(r"\b(?:append|conclude)\(\s*\"(\w+)\",", text))
+    written = set(re.findall(r"\b_?(?:append|conclude)\(\s*\"(\w+)\",", text))
     assert {"start", "report", "end", "told"} <= written
     document = (source.parents[1] / "docs" / "journal.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)) == written

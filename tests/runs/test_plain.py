@@ -1,5 +1,6 @@
 import math
 import struct
+from pathlib import Path
 
 import pytest
 import yaml
@@ -125,3 +126,31 @@ def test_flatten_gives_dotted_keys_and_texts():
         ("f", "{}"),
         ("g", "True"),
     ]
+
+
+keys = st.from_regex(r"[a-z_0-9][a-z_0-9./-]{0,9}", fullmatch=True)  # as configs have them
+of_keys = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(config=st.dictionaries(keys, of_keys, max_size=4))
+@example(config={"long": "a b " * 60, "list": [[1, [2]], {"a": [{"b": 1}]}], "empty": [{}, []]})
+def test_the_text_is_that_of_plain_python(config):
+    assert dump(config) == yaml.safe_dump(config, sort_keys=False)
+
+
+def test_without_libyaml_it_is_plain_python(monkeypatch):
+    import nnlab.runs.plain as module
+
+    assert module.Dumper is yaml.CSafeDumper
+    with monkeypatch.context() as patch:
+        patch.delattr(yaml, "CSafeDumper")
+        source = Path(module.__file__).read_text(encoding="utf-8")
+        names = {"__name__": "plain"}
+        exec(source, names)
+    assert names["Dumper"] is yaml.SafeDumper
+    assert names["dump"]({"a": [1, "x: y"]}) == dump({"a": [1, "x: y"]})

@@ -14,7 +14,7 @@ from nnlab.commands.console import console, say
 from nnlab.commands.options import check_uri, found_store, parser
 from nnlab.errors import UserError
 from nnlab.names import nearest
-from nnlab.runs.past import CHECKPOINTS, Glance, directories, find, glance, owner_of
+from nnlab.runs.past import CHECKPOINTS, UNFINISHED, Glance, directories, find, glance, owner_of
 from nnlab.tracking.known import UnreadableError, known
 from nnlab.tracking.removal import remove, sweep_up
 from nnlab.tracking.sent import complete, destination
@@ -161,8 +161,11 @@ def _can_go_on(path: Path, run: Glance | None, chosen: set[str]) -> bool:
     """Would its removal take from a run what it would go on with?"""
     if run is None:
         return False
+    if run.start["kind"] == "study":
+        return run.ended is None or run.ended["rule"] in UNFINISHED
     divided = run.start["kind"] == "member" and run.start["parent"] not in chosen
-    return divided or (path / CHECKPOINTS).is_dir()
+    finished = run.ended is not None and run.ended["status"] == "FINISHED"
+    return divided or ((path / CHECKPOINTS).is_dir() and not finished)
 
 
 def _there(uri: str) -> set[str] | None:

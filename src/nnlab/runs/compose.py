@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -99,20 +100,36 @@ def resolved(composed: Any) -> Config:
 
 @contextmanager
 def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
-    """Turn what Hydra and OmegaConf raise about the input into a `UserError`."""
+    """Turn what Hydra and OmegaConf raise about the input into a `UserError`, and raise one where
+    an override is not UTF-8: it could not be kept."""
+    for override in overrides:
+        try:
+            override.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{override!r} is not UTF-8") from error
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         yield
     except OverrideParseException as error:
-        raise UserError(f"{error.override!r} is not an override: {first_line(error)}") from error
+        said = f"{error.override!r} is not an override: {first_line(error)}"
+        raise UserError(f"{said}{_quoting(error.override)}") from error
     except yaml.YAMLError as error:
         raise UserError(f"a config is not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:  # Hydra's, of a group that is no name
         raise UserError(f"{first_line(error)} ({' '.join(overrides)})") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explained(str(error), overrides) or _chain(error)) from error
+
+
+def _quoting(override: str) -> str:
+    """The cure where a text was taken for a call of a function."""
+    key, _, text = override.partition("=")
+    if "(" not in text or '"' in text:
+        return ""
+    quoted = f'{key}="{text}"'
+    return f"; a text with parentheses has quotes of its own: {quote(quoted)}"
 
 
 def _explained(message: str, overrides: Sequence[str]) -> str | None:

@@ -49,6 +49,7 @@ def _facts() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "blas": _blas(),
         "cpu_features": _cpu_features(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "cpus": os.cpu_count(),

@@ -11,6 +11,7 @@ from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from nnlab.runs.about import shared
 from nnlab.runs.config import RunConfig, members, prepare
 from nnlab.runs.interrupts import Halt, Interrupted
 from nnlab.runs.member import Member
@@ -63,6 +64,8 @@ class Execution:
         self.members = [Member(one, training, training.start()) for one, training in trainings]
         totals = [training.total for _, training in trainings]
         self.total = None if None in totals else max(total or 0 for total in totals)
+        self.latest: list[Report] = []
+        """The last report of each of several members."""
         self._halt = Halt([member.pause for member in self.members])
 
     def preflight(self, run: Run) -> Card:
@@ -112,6 +115,7 @@ class Execution:
             if len(self.members) == 1:
                 (member,) = self.members
                 member.run = run
+                run.keep_data(member.description, member.training.splits.fitted)
                 reports = member.reports(self._halt)
             else:
                 for k, member in enumerate(self.members):
@@ -119,11 +123,14 @@ class Execution:
                     if member.run is None:
                         member.run = self._nested(k, member, run)
                     member.open.enter_context(member.run)
+                    member.run.keep_data(member.description, member.training.splits.fitted)
                     started(member.run)
+                run.keep_data(shared([member.description for member in self.members]), {})
                 reports = self._together(run)
             try:
                 yield run.record(reports)
-                run.journal.sync()  # what its members' ends rest on
+                if len(self.members) > 1:
+                    run.journal.sync()  # what its members' ends rest on
             except Interrupted as error:
                 for member in self.members:
                     if error.safe and member.hashes is None:
@@ -163,7 +170,7 @@ class Execution:
         for member in self.members:
             assert member.run is not None
             streams.append(member.run.record(member.reports(self._halt)))
-        latest = [next(stream) for stream in streams]
+        latest = self.latest = [next(stream) for stream in streams]
         step = 0
         for k in count():
             report = together(latest, self.seeds, self.folds, step)

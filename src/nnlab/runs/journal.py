@@ -25,7 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any, NamedTuple, Self, TypeVar
 from zlib import crc32
 
-from nnlab.runs.atomic import sync_folder
+from nnlab.runs.atomic import sync
 
 Record = Mapping[str, Any]
 Item = TypeVar("Item")
@@ -50,9 +50,7 @@ class Journal:
         """The records that were there before."""
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        for folder in (path.parent, path.parent.parent):  # or a power cut may take the file's name
-            sync_folder(folder)
-        self._begin()
+        self._begin((path.parent, path.parent.parent))  # or a power cut may take the file's name
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
@@ -77,8 +75,11 @@ class Journal:
         journal._begin()
         return journal
 
-    def _begin(self) -> None:
-        self._queue: SimpleQueue[Any] = SimpleQueue()  # _Text, a lock to release, None: the end
+    def _begin(self, names: tuple[Path, ...] = ()) -> None:
+        """Start the thread; `names` are the folders whose names have to be on disk as well."""
+        self._names = names
+        # of _Text, paths, locks to release, and None: the end
+        self._queue: SimpleQueue[Any] = SimpleQueue()
         self._closed = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
@@ -94,6 +95,11 @@ class Journal:
         """
         self._raise_error()
         self._put(_Text(_now(), _json({"type": kind, **fields})))
+
+    def rest_on(self, *paths: Path) -> None:
+        """Write what is appended from now on once these are on disk: files that were written, with
+        their names, and the names in folders."""
+        self._queue.put(paths)
 
     def sync(self) -> None:
         """Return when every record appended so far is on disk."""
@@ -128,23 +134,42 @@ class Journal:
         """The thread: number what has come, write it in one go, say that it is on disk."""
         n, latest = len(self.past), self.past[-1]["time"] if self.past else 0
         size, going = self._file.tell(), True
+        lines: list[bytes] = []
+
+        def write() -> None:
+            nonlocal n, size
+            if lines:
+                whole = self._write_lines(b"".join(lines), size)
+                n += whole.count(b"\n")
+                size += len(whole)
+                lines.clear()
+                # after the record, not before: a process that dies at once leaves it behind
+                self._sync_paths(self._names)
+                self._names = ()
+
         while going:
-            lines: list[bytes] = []
             waiting = []
             for item in _all_of(self._queue):
                 if item is None:
                     going = False
+                elif isinstance(item, tuple) and not isinstance(item, _Text):
+                    write()
+                    self._sync_paths(item)
                 elif not isinstance(item, _Text):
                     waiting.append(item)
                 elif self._error is None or item.last:
                     latest = max(latest, item.time)
                     lines.append(_line(f'"n":{n + len(lines)},"time":{latest},{item.text}'))
-            if lines:
-                whole = self._write_lines(b"".join(lines), size)
-                n += whole.count(b"\n")
-                size += len(whole)
+            write()
             for done in waiting:
                 done.release()
+
+    def _sync_paths(self, paths: tuple[Path, ...]) -> None:
+        try:
+            for path in paths:
+                sync(path)
+        except OSError as error:
+            self._error = self._error or error
 
     def _write_lines(self, data: bytes, size: int) -> bytes:
         """Write and sync `data` at the end, where the file has that size; the whole lines that

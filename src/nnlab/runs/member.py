@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
+from nnlab.errors import UserError
 from nnlab.runs import checkpoint
+from nnlab.runs.about import described
 from nnlab.runs.config import RunConfig
 from nnlab.runs.interrupts import Halt
 from nnlab.runs.plain import flatten
@@ -33,6 +36,7 @@ class Member:
         """Go on with `run`, from its newest checkpoint if it has one; what is wrong with newer
         ones. A run that has come to its end has nothing to train."""
         self.run = run
+        self._check_data(run)
         if not run.past.resumable:
             self.hashes = {key: run.past.tags[key] for key in HASHES}
             return []
@@ -40,6 +44,19 @@ class Member:
         return checkpoint.restore(
             run.checkpoints, self.training, self.state, self._params, reported
         )
+
+    def _check_data(self, run: Run) -> None:
+        then, now = run.past.data, self.training.splits.fingerprint
+        if then is not None and then["fingerprint"] != now:
+            raise UserError(
+                f"{run.name} (run {run.id}) is of other data: their fingerprint was "
+                f"{then['fingerprint']} then and is {now} now; start a new run"
+            )
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What is told of its data."""
+        return described(self.config.plain, self.training.splits)
 
     def reports(self, halt: Halt) -> Iterator[Report]:
         """All its reports, first those that were recorded before its checkpoint. A checkpoint is

@@ -25,6 +25,8 @@ JOURNAL, CONFIG, ENVIRONMENT = "journal.jsonl", "config.yaml", "environment.json
 CHECKPOINTS = "checkpoints"
 TRIAL_STATE = "nnlab.trial_state"
 """The tag that says a trial's state."""
+UNFINISHED = ("interrupted", "died", "raised", "cut")
+"""Ends by something else than the config: what can be gone on with."""
 DIED = {"status": "KILLED", "rule": "died", "reason": "the process died without a last word"}
 
 
@@ -37,6 +39,8 @@ class Past:
         self.tags: dict[str, str] = dict(self.start["tags"])
         self.members: list[str] = []
         """The runs of its seeds and folds."""
+        self.data: Record | None = None
+        """What it says of its data."""
         self.end: Record | None = None
         """How it ended; None while it goes on, or if nobody said."""
         for record in records:
@@ -47,6 +51,8 @@ class Past:
                     self.tags |= record["tags"]
                 case "member":
                     self.members.append(record["run"])
+                case "data":
+                    self.data = record
                 case "resumed":
                     self.end = None
                 case "end":
@@ -55,7 +61,7 @@ class Past:
     @property
     def resumable(self) -> bool:
         """Was it ended by something else than its config?"""
-        return self.end is None or self.end["rule"] in ("interrupted", "died", "raised", "cut")
+        return self.end is None or self.end["rule"] in UNFINISHED
 
     def check_resumable(self, config: Config) -> None:
         """Raise `UserError` if the run cannot go on with this config, which should be its own."""
@@ -64,7 +70,9 @@ class Past:
         if start["kind"] == "member":
             raise UserError(f"{name} is one of the trainings of run {start['parent']}: resume that")
         if start["kind"] not in ("train", "trial"):
-            raise UserError(f"{name} is a {start['kind']}; a training or a trial can be resumed")
+            again = "; `nnlab sweep`, as it was begun, goes on" * (start["kind"] == "study")
+            what = "a training or a trial can be resumed"
+            raise UserError(f"{name} is a {start['kind']}; {what}{again}")
         if self.end and not self.resumable:
             raise UserError(f"{name} has come to its end: {self.end['reason']}")
         difference = first_difference(start["params"], dict(flatten(config)))

@@ -6,6 +6,11 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeDumper as Dumper
+except ImportError:  # PyYAML without libyaml: the same text, ten times slower
+    from yaml import SafeDumper as Dumper  # type: ignore[assignment]
+
 from nnlab.errors import UserError
 
 Config = Mapping[str, Any]
@@ -35,4 +40,4 @@ def load(path: Path) -> Config:
 
 def dump(config: Config) -> str:
     """The config as YAML; `load` gives the same values back."""
-    return yaml.safe_dump(dict(config), sort_keys=False)
+    return str(yaml.dump(dict(config), Dumper=Dumper, sort_keys=False))

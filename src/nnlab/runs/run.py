@@ -5,6 +5,8 @@
   environment.json    code, packages, BLAS, processor
   uncommitted.diff    where the code differed from its commit
   journal.jsonl       every report, and how the run ended
+  data.json           what the data are, and how they are divided
+  preparation.npz     what was learnt of them to prepare them
   checkpoints/        the last two states to go on from, until the run has ended
   weights.npz         final weights, raw and averaged
   traceback.txt       where the run raised
@@ -22,8 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from nnlab.core.arrays import Array
 from nnlab.errors import UserError
-from nnlab.runs import atomic, weights
+from nnlab.runs import about, atomic, weights
 from nnlab.runs.config import RunConfig
 from nnlab.runs.destination import Tracking
 from nnlab.runs.environment import Environment, capture
@@ -61,10 +64,13 @@ class Run:
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
         environment: Environment | None = None,
+        id: str | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         """A new run. `kind` is train, study, trial, reproduction or member (one of several
-        trainings); `parent` the id of the run that it is nested in."""
-        self.id = secrets.token_hex(6)
+        trainings); `parent` the id of the run that it is nested in; `id` its own, where somebody
+        has chosen it with `new_id`; `more` what else its first record says."""
+        self.id = id or new_id()
         self.name = f"{name}-{self.id[:4]}"
         self._ended: dict[str, Any] | None = None
         self.environment = environment or capture()
@@ -86,6 +92,7 @@ class Run:
                 "nnlab.git_dirty": str(facts["git"]["dirty"]),
                 **(tags or {}),
             },
+            **(more or {}),
         }
         self.past = Past([{"type": "start", **start}])
         self.journal = Journal(self.path / JOURNAL)
@@ -126,6 +133,7 @@ class Run:
         parent: str | None = None,
         environment: Environment | None = None,
         name: str | None = None,
+        id: str | None = None,
     ) -> "Run":
         """A run of one experiment, named by what it is unless told: `digits-mlp-momentum`."""
         plain = config.plain
@@ -139,6 +147,7 @@ class Run:
             tags=tags,
             parent=parent,
             environment=environment,
+            id=id,
         )
 
     def record(self, reports: Iterable[Report]) -> Iterator[Report]:
@@ -176,6 +185,12 @@ class Run:
         hashes = dict(zip(HASHES, digests, strict=True))
         self.tag(hashes)
         return hashes
+
+    def keep_data(self, description: Mapping[str, Any], fitted: Mapping[str, Array]) -> None:
+        """Say what the data are, and keep what was learnt to prepare them; once."""
+        if self.past.data is None:
+            self.journal.rest_on(*about.keep(self.path, description, fitted))
+            self.journal.append("data", **description)
 
     @property
     def checkpoints(self) -> Path:
@@ -223,16 +238,23 @@ class Run:
             self.journal.conclude("end", **ended)
 
 
+def new_id() -> str:
+    """An id that no run has: 48 random bits."""
+    return secrets.token_hex(6)
+
+
 def new_directory(path: Path, files: Mapping[str, str]) -> Path:
     """A directory that was not there before, made with its parents, and what is in it: the files
-    that are not empty. All of it or nothing."""
+    that are not empty. All of it or nothing. A run's journal syncs the names in it, and its own."""
     made = False
     try:
         path.mkdir(parents=True)
         made = True
-        for name, text in files.items():
-            if text:
-                atomic.write(path / name, text.encode())
+        written = {path / name: text.encode() for name, text in files.items() if text}
+        for file, content in written.items():
+            file.write_bytes(content)
+        for file in written:  # all are written: the disk may take them together
+            atomic.sync_file(file)
     except BaseException as error:
         if made:
             shutil.rmtree(path, ignore_errors=True)

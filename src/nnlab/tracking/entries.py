@@ -9,10 +9,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nnlab.data.leaks import told
+from nnlab.runs.about import leaks_of
 from nnlab.runs.journal import Record, number
 from nnlab.runs.owner import Owner
+from nnlab.tracking import inputs
+from nnlab.tracking.inputs import Input
 
-NON_FINITE = "non_finite"
+NON_FINITE, LEAKS = "non_finite", "nnlab.leaks"
 CUT = "... (cut; whole in the artifact "
 """How a value continues that is longer than MLflow's limit."""
 _PARAM_LENGTH, _TAG_LENGTH = 6000, 8000  # MLflow cuts longer values without a word
@@ -37,6 +41,7 @@ class Entries:
     params: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    inputs: list[Input] = field(default_factory=list)
     revived: bool = False
 
 
@@ -56,6 +61,10 @@ class Translation:
                     entries.params |= {k: fitting_param(v) for k, v in record["params"].items()}
                 case "report":
                     touched |= self._report(record, entries.points)
+                case "data":
+                    entries.inputs.append(inputs.of(record))
+                    if "leaks" in record:
+                        entries.tags[LEAKS] = told(leaks_of(record))
                 case "tags":
                     entries.tags |= record["tags"]
                 case "resumed":

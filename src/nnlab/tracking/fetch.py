@@ -3,15 +3,16 @@
     python -m nnlab.tracking.fetch URI SELECTOR FOLDER
 
 SELECTOR is an MLflow run id, an nnlab run id, a unique prefix of either, or `best of STUDY`. The
-run's `config.yaml` and `environment.json` are downloaded to FOLDER, and `logged.json` is written
-there: ids, tags, status and every metric point. A line that says what is wrong goes to standard
-error, with exit code 2.
+run's `config.yaml`, `environment.json` and `data.json` are downloaded to FOLDER, and `logged.json`
+is written there: ids, tags, status and every metric point. A line that says what is wrong goes to
+standard error, with exit code 2.
 """
 
 import json
 import math
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mlflow.tracking import MlflowClient
 
 from nnlab.errors import UserError, first_line
 from nnlab.names import nearest
+from nnlab.runs.about import DATA
 from nnlab.runs.journal import JournalError, number, read
 from nnlab.runs.past import CONFIG, ENVIRONMENT, JOURNAL
 from nnlab.tracking.entries import CUT, NON_FINITE, non_finite
@@ -39,6 +41,8 @@ def fetch(store: Store, selector: str, folder: Path) -> None:
             client.download_artifacts(run.info.run_id, name, str(folder))
         except (MlflowException, OSError) as error:
             raise UserError(f"run {run.info.run_id} has no artifact {name} in MLflow") from error
+    with suppress(MlflowException, OSError):  # an older run has none
+        client.download_artifacts(run.info.run_id, DATA, str(folder))
     logged = {
         "mlflow": run.info.run_id,
         "run": run.data.tags["nnlab.run"],

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnlab.runs.runtime import free
+
 LOG = "tracking.log"
 
 
@@ -106,7 +108,7 @@ def mlflow_command(module: str, *arguments: str) -> list[str]:
 def mlflow_environment() -> dict[str, str]:
     """Quiet, without telemetry, one BLAS thread; a call that fails is made again by us, later."""
     return {
-        **os.environ,
+        **free(os.environ),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -5,14 +5,16 @@ so sending one again, after a failure whose outcome is unknown, changes nothing.
 """
 
 import getpass
+from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from nnlab.errors import UserError
 from nnlab.plots.curves import learning_curves, save, search_history
 from nnlab.runs.atomic import ASIDE
 from nnlab.runs.journal import JournalReader, Record, being_written
@@ -27,6 +29,8 @@ from nnlab.tracking.entries import (
     fitting_tag,
     last_words,
 )
+from nnlab.tracking.inputs import Input
+from nnlab.tracking.report import study_report
 from nnlab.tracking.sent import PRIVATE, Sent, claim, remember, sent
 from nnlab.tracking.store import Store
 
@@ -178,6 +182,8 @@ class Projection:
                 metrics=[_metric(point) for point in metrics or ()],
                 tags=[RunTag(key, value) for key, value in (tags or {}).items()],
             )
+        if entries.inputs:
+            self.store.client.log_inputs(self.run_id, [_dataset(one) for one in entries.inputs])
         if entries.revived:
             for key in LAST_WORDS:
                 self.store.remove_tag(self.run_id, key)
@@ -219,6 +225,9 @@ class Projection:
         if len(reports) > 1:
             draw = search_history if self._records[0]["kind"] == "study" else learning_curves
             save(draw(reports), self.path / "curves.png")
+        if self._records[0]["kind"] == "study":
+            with suppress(UserError, LookupError, ValueError):  # it must not keep the study out
+                study_report(self.path, self._records, self.store.uri)
         for file in sorted(self.path.iterdir()):
             if file.is_file() and file.name not in PRIVATE and file.suffix != ASIDE:
                 self.store.client.log_artifact(self.run_id, str(file))
@@ -239,6 +248,11 @@ class Projection:
 
 def _metric(point: Point) -> Metric:
     return Metric(point.key, point.value, point.time, point.step)
+
+
+def _dataset(one: Input) -> DatasetInput:
+    known = Dataset(one.name, one.digest, one.source_type, one.source, one.schema, one.profile)
+    return DatasetInput(known, [InputTag(key, value) for key, value in one.tags.items()])
 
 
 def _user() -> str:
