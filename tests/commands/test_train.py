@@ -142,7 +142,9 @@ def test_mlflow_itself_reads_the_same(logged, lab, run, monkeypatch):
     artifacts = {file.path for file in client.list_artifacts(logged.mlflow)}
     assert artifacts - {"uncommitted.diff"} == {
         "config.yaml",
+        "data.json",
         "environment.json",
+        "preparation.npz",
         "curves.png",
         "weights.npz",
         "journal.jsonl",
