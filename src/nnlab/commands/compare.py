@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnlab.commands.info import directory, fetched, logged, plain
 from nnlab.commands.options import check_uri, found_store, parser
+from nnlab.commands.reproduce import HASHES
 from nnlab.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 PICTURE = "compare.png"
 EVALUATIONS = 12
 """So many rows of curves are shown in a terminal."""
-_HASHES = {
-    "nnlab.weights_sha256": "final weights",
-    "nnlab.averaged_sha256": "averaged weights",
-    "nnlab.data_sha256": "data",
-}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -200,7 +196,7 @@ def _equal(comparison: Comparison) -> Iterator[str]:
     words = {True: "the same", False: "different", None: "not known of both"}
     for tag, answers in comparison.hashes().items():
         for k, answer in enumerate(answers, 1):
-            yield f"{_HASHES[tag]} of {_letter(k)} and A: {words[answer]}"
+            yield f"{HASHES[tag]} of {_letter(k)} and A: {words[answer]}"
 
 
 def _rows(common: Sequence[float], curves: list[list[float | None]]) -> Iterator[Sequence[str]]:

@@ -21,6 +21,7 @@ HASHES = {
     "nnlab.weights_sha256": "final weights",
     "nnlab.averaged_sha256": "averaged weights",
 }
+"""What the tags of a run's hashes are called."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -38,11 +38,17 @@ def fits(
 
 def available() -> int:
     """The bytes that can be had without swapping; the machine's memory where nothing tells."""
+    told = unused()
+    return _of_machine() if told is None else told
+
+
+def unused() -> int | None:
+    """What the system says can be had without swapping, in bytes; None where it does not say."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable:"))
         return 1024 * int(line.split()[1])
-    return _of_machine()
+    return None
 
 
 def _of_machine() -> int:

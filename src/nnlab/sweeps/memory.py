@@ -1,10 +1,11 @@
 """How many more trials fit into the machine's memory, by what those before them took."""
 
-import sys
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from resource import getpagesize
+
+from nnlab.data.memory import unused as available
 
 _RESERVE = 0.05
 """The part of what is free that is left alone."""
@@ -33,17 +34,6 @@ class Memory:
         growing = sum(max(0, self.peak - resident(pid)) for pid in running)
         fitting = int(max(0.0, (1 - _RESERVE) * free - growing) // self.peak)
         return min(most, max(fitting, 0 if running else 1))
-
-
-def available() -> int | None:
-    """Bytes that a new process could have without swapping; None where the system does not say."""
-    if sys.platform != "linux":
-        return None
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable:"))
-        return 1024 * int(line.split()[1])
-    return None
 
 
 def resident(pid: int) -> int:
