@@ -94,6 +94,13 @@ class Lab:
         with closing(sqlite3.connect(self.database, timeout=20)) as connection:
             return connection.execute(query, values).fetchall()
 
+    def wait_until_none_runs(self, seconds=60):
+        """Until MLflow has nothing RUNNING: tracking processes may still be at work."""
+        deadline = time.monotonic() + seconds
+        while running := self.rows("SELECT name, start_time FROM runs WHERE status = 'RUNNING'"):
+            assert time.monotonic() < deadline, running
+            time.sleep(0.1)
+
     def change(self, query, *values):
         """Change the database; exactly one row must change."""
         with closing(sqlite3.connect(self.database)) as connection:

@@ -181,7 +181,7 @@ def test_an_interrupted_sweep_leaves_nothing_running(lab, trained):
     assert {lab.records(run)[-1]["status"] for run in new} == {"KILLED"}
     lab("sync")  # the command did not wait
     assert {lab.status(run) for run in new} == {"KILLED"}
-    assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
+    lab.wait_until_none_runs()
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_a_sweep_that_is_killed_leaves_nothing_running(lab, trained):
     while {lab.status(run) for run in lab.runs() - known} != {"KILLED"}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert lab.rows("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
+    lab.wait_until_none_runs()
 
 
 @pytest.mark.slow

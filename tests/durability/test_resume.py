@@ -19,7 +19,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
-HASHES = ("nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256")
+HASHES = tuple(f"nnlab.{what}_sha256" for what in ("weights", "averaged", "data", "batches"))
 SETTINGS = {  # each with a checkpoint every so often, which the kills come between
     "momentum, ema": (
         "data=iris",

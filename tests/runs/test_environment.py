@@ -24,6 +24,9 @@ def test_the_facts_of_this_process():
     assert facts["blas"]
     assert all(library["num_threads"] >= 1 for library in facts["blas"])
     assert facts["cpu_features"]
+    assert facts["installed"]["numpy"] == np.__version__
+    assert facts["installed"]["hydra_core"] == version("hydra-core")
+    assert len(facts["code"]) == 64
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):

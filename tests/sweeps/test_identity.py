@@ -2,9 +2,10 @@
 
 import pytest
 
+from nnlab.runs.environment import code_version
 from nnlab.sweeps import identity
 from nnlab.sweeps.candidates import Candidates
-from nnlab.sweeps.identity import Identity, code_version
+from nnlab.sweeps.identity import Identity
 from nnlab.sweeps.reading import define
 
 TEXT = """

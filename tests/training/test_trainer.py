@@ -1,7 +1,9 @@
 import math
 import tracemalloc
+from collections import deque
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 from itertools import count
 
 import numpy as np
@@ -225,6 +227,20 @@ def test_the_seed_draws_the_order_as_well_as_the_weights(train):
     changes = {"initialiser": Zeros()}
     (_, one, _), (_, two, _) = (train(seed=seed, **changes) for seed in (1, 2))
     assert one.theta.tobytes() != two.theta.tobytes()
+
+
+def test_the_order_of_batches_is_hashed_from_one_to_the_next(experiment):
+    training = Training(experiment(seed=3))
+    state = training.start()
+    last = deque(training.run(state), maxlen=1).pop()
+    hashed, rows = bytes(32), training.order.rows
+    for step in range(last.step):
+        hashed = sha256(hashed + rows(step).astype("<i8").tobytes()).digest()
+    assert state.batches.tobytes() == hashed
+    other = Training(experiment(seed=4))
+    state = other.start()
+    deque(other.run(state), maxlen=0)
+    assert state.batches.tobytes() != hashed
 
 
 def test_the_global_random_state_is_neither_read_nor_moved(train):

@@ -20,6 +20,7 @@ HASHES = {
     "nnlab.data_sha256": "data",
     "nnlab.weights_sha256": "final weights",
     "nnlab.averaged_sha256": "averaged weights",
+    "nnlab.batches_sha256": "order of batches",
 }
 """What the tags of a run's hashes are called."""
 

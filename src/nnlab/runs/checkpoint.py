@@ -163,6 +163,7 @@ def _parts(state: TrainingState) -> Iterator[tuple[str, State]]:
 def _arrays(state: TrainingState) -> Iterator[tuple[str, Array]]:
     yield "theta", state.theta
     yield "buffers", state.buffers
+    yield "batches", state.batches
     for name, part in _parts(state):
         for key, array in part.items():
             yield f"{name}/{key}", np.asarray(array)
@@ -177,7 +178,9 @@ def _fill(path: Path, state: TrainingState, arrays: Mapping[str, Array]) -> None
     difference = first_difference(then, now)
     if difference:
         raise UserError(f"checkpoint {path.name} is of another training: {difference}")
-    state.theta, state.buffers = arrays["theta"], arrays["buffers"]
+    state.theta, state.buffers, state.batches = (
+        arrays[name] for name in ("theta", "buffers", "batches")
+    )
     for name, part in _parts(state):
         for key in part:
             part[key] = arrays[f"{name}/{key}"]

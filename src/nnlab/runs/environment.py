@@ -4,8 +4,10 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,10 @@ def _facts() -> dict[str, Any]:
     return {
         "nnlab": __version__,
         "git": git_state(),
+        "code": code_version(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        "installed": _installed(),
         "blas": _blas(),
         "cpu_features": _cpu_features(),
         "libc": " ".join(platform.libc_ver()).strip() or None,
@@ -54,6 +58,21 @@ def _facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "cpus": os.cpu_count(),
     }
+
+
+def code_version() -> str:
+    """The hash of nnlab's own source files: another commit with the same code is the same."""
+    package = Path(__file__).resolve().parents[1]
+    return digest((str(file.relative_to(package)), file) for file in package.rglob("*.py"))
+
+
+def digest(files: Iterable[tuple[str, Path]]) -> str:
+    """The hash of files by name."""
+    hashed = sha256()
+    for name, file in sorted(files):
+        content = file.read_bytes()
+        hashed.update(f"{name} {len(content)}\n".encode() + content)
+    return hashed.hexdigest()
 
 
 def git_state() -> dict[str, Any]:
@@ -95,6 +114,13 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _installed() -> dict[str, str]:
+    """Every installed package and its version: the last resort of who builds it anew."""
+    folders = (Path(folder) for folder in sys.path)
+    found = {info.stem for folder in folders for info in folder.glob("*.dist-info")}
+    return dict(sorted(stem.split("-", 1) for stem in found))
 
 
 def _blas() -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class Member:
         self.run = run
         self._check_data(run)
         if not run.past.resumable:
-            self.hashes = {key: run.past.tags[key] for key in HASHES}
+            self.hashes = {key: run.past.tags[key] for key in HASHES if key in run.past.tags}
             return []
         reported = len(run.past.reports)
         return checkpoint.restore(

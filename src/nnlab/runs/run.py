@@ -38,7 +38,12 @@ from nnlab.training.report import Report
 from nnlab.training.trainer import Training, TrainingState
 
 WEIGHTS, DIFF = "weights.npz", "uncommitted.diff"
-HASHES = ("nnlab.weights_sha256", "nnlab.averaged_sha256", "nnlab.data_sha256")
+HASHES = (
+    "nnlab.weights_sha256",
+    "nnlab.averaged_sha256",
+    "nnlab.data_sha256",
+    "nnlab.batches_sha256",
+)
 """The tags that say whether two runs are equal."""
 
 
@@ -181,8 +186,9 @@ class Run:
         network, raw = training.network, (state.theta, state.buffers)
         averaged = training.averaged(state), training.averaged_buffers(state)
         weights.save(self.path / WEIGHTS, network, raw, averaged)
-        digests = weights.digest(*raw), weights.digest(*averaged), training.splits.fingerprint
-        hashes = dict(zip(HASHES, digests, strict=True))
+        digests = weights.digest(*raw), weights.digest(*averaged)
+        others = training.splits.fingerprint, state.batches.tobytes().hex()
+        hashes = dict(zip(HASHES, digests + others, strict=True))
         self.tag(hashes)
         return hashes
 

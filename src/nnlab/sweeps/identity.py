@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from nnlab.runs.compose import folders
 from nnlab.runs.config import RunConfig, members, prepare
+from nnlab.runs.environment import code_version, digest
 from nnlab.runs.journal import Record
 from nnlab.runs.plain import flatten
 from nnlab.runs.registry import GROUPS
@@ -48,7 +49,7 @@ class Identity:
             {key: value for key, value in experiment if not key.startswith(places)}
             | dict(flatten(settings, "sweep."))
             | {"data": data, "code": code_version()}
-            | {f"conf/{group}": _digest(_conf(group)) for group in chosen}
+            | {f"conf/{group}": digest(_conf(group)) for group in chosen}
         )
 
     @classmethod
@@ -74,27 +75,12 @@ class Identity:
         ]
 
 
-def code_version() -> str:
-    """The hash of nnlab's own source files: another commit with the same code is the same."""
-    package = Path(__file__).resolve().parents[1]
-    return _digest((str(file.relative_to(package)), file) for file in package.rglob("*.py"))
-
-
 def _conf(group: str) -> Iterable[tuple[str, Path]]:
     """The files of a group whose choices are searched; the working directory's come first."""
     found: dict[str, Path] = {}
     for folder in reversed(folders("conf")):
         found |= {file.name: file for file in (folder / group).glob("*.yaml")}
     return found.items()
-
-
-def _digest(files: Iterable[tuple[str, Path]]) -> str:
-    """The hash of files by name."""
-    digest = sha256()
-    for name, file in sorted(files):
-        content = file.read_bytes()
-        digest.update(f"{name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 def _shown(value: str | None) -> str:

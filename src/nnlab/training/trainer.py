@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from time import perf_counter
 
 import numpy as np
@@ -48,6 +49,8 @@ class TrainingState:
     averaging_buffers: State
     schedule: State
     rules: list[State]
+    batches: Array
+    """SHA-256 `(32,)` of the rows of all batches so far: of the hash before and a batch's rows."""
     step: int = 0
     reports: int = 0
     """Reports yielded so far."""
@@ -142,6 +145,7 @@ class Training:
             experiment.averaging.init(buffers),
             experiment.schedule.init(),
             [rule.init() for rule in self.rules],
+            np.zeros(32, np.uint8),
         )
 
     def averaged(self, state: TrainingState) -> Array:
@@ -250,6 +254,9 @@ class Training:
     def _gather(self, state: TrainingState, work: Workspace) -> Batch:
         """The batch of the step that comes next."""
         rows = self.order.rows(state.step)
+        hashed = sha256(state.batches.data)
+        hashed.update(rows.data)
+        state.batches[...] = np.frombuffer(hashed.digest(), np.uint8)
         m = len(rows)
         x, y, weights = self.batch[:3]
         chosen = self.inputs.take(state.step, work.get("x", (m, *x.shape[1:]), x.dtype))
