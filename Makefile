@@ -10,6 +10,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 ARGS ?=
+RESULTS := benchmarks/results
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 help:  ## list the commands
@@ -60,14 +61,18 @@ format: install  ## format the code
 peers: install  ## install PyTorch and JAX for comparison tests and benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 
-bench: install  ## measure start-up, sweeps, the numerical gradient, tracking, the doctor, kernels, streaming
-	$(BIN)/python benchmarks/startup.py $(ARGS)
+bench: install  ## measure everything; the peers where `make peers` has put them; figures beside those wanted
+	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
+	$(BIN)/python -m benchmarks.peers --json $(RESULTS)/peers.json --png $(RESULTS)/peers.png $(ARGS)
+	$(BIN)/python -m benchmarks.step --json $(RESULTS)/step.json
+	$(BIN)/python -m benchmarks.search --json $(RESULTS)/search.json
+	$(BIN)/python -m benchmarks.tracking --steps 10 --json $(RESULTS)/tracking.json
 	$(BIN)/python benchmarks/gradients.py
-	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/doctor.py
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python -m benchmarks
 
 lock: install  ## resolve the versions anew into requirements/
 	$(BIN)/uv --system-certs pip compile pyproject.toml --group dev --extra features --extra cmaes --universal --python-version 3.11 --fork-strategy fewest \

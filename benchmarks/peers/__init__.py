@@ -1,0 +1,1 @@
+"""nnlab beside other frameworks: the same trainings, timed in turn."""
