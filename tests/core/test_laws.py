@@ -88,7 +88,7 @@ LAWS = {
     (RandomLocalSearch, "std"): positive("std"),
     (LBFGS, "lr"): ("0 < lr <= 1", [0.0, -0.1, 1.0001, inf, nan], [1e-300, 1.0]),
     (LBFGS, "iterations"): at_least_one("iterations"),
-    (LBFGS, "memory"): at_least_one("memory"),
+    (LBFGS, "memory"): ("1 <= memory <= 1000", [0, -1, 1001, 10**15], [1, 1000]),
     (ClipNorm, "norm"): ("0 < norm < inf", [0.0, -1.0, inf, nan], [1e-300, 1e300]),
     (ClipValue, "value"): positive("value"),
     (EMA, "decay"): below_one("decay"),

@@ -13,13 +13,15 @@ from scipy.optimize import minimize
 
 from nnlab.core.adaptive import Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSProp
 from nnlab.core.arrays import Hyper, Workspace
+from nnlab.core.averaging import EMA
+from nnlab.core.clipping import ClipNorm
 from nnlab.core.initialisers import Xavier
 from nnlab.core.lbfgs import LBFGS
 from nnlab.core.losses import CrossEntropy
 from nnlab.core.model import MLP, Linear
 from nnlab.core.objective import Batch, NetworkObjective, Oracle
 from nnlab.core.optimizers import NAG, SGD, Momentum
-from nnlab.core.penalties import L2, NoPenalty
+from nnlab.core.penalties import L2, Elastic, NoPenalty
 from nnlab.core.random_search import RandomLocalSearch, RandomSearch
 from nnlab.core.surfaces import Beale, Parabola, Rosenbrock
 
@@ -473,6 +475,35 @@ def test_k_stacked_models_walk_bit_for_bit_like_k_single_ones(
             np.testing.assert_array_equal(value[k], value_alone)
         for name, array in state_alone.items():
             np.testing.assert_array_equal(state[name][k] if array.ndim else state[name], array)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_steps_of_a_stack_whose_numbers_all_differ_are_those_of_its_models(
+    optimizer_class, dtype
+):
+    """Penalty, clipping, optimizer and average have numbers of each model's own."""
+    network, column = MLP((16,)).build(10, 3), np.array([[0.001], [0.01], [0.1]])
+    rng = np.random.default_rng(1)
+    batch = Batch(rng.normal(size=(32, 10)).astype(dtype), rng.integers(3, size=32))
+    starts = rng.normal(size=(3, network.layout.size)).astype(dtype)
+
+    def run(optimizer, numbers, theta):
+        objective = NetworkObjective(network, CrossEntropy(), Elastic(numbers, numbers))
+        oracle, averaging = Oracle(objective, Workspace(), ClipNorm(numbers)), EMA(1 - numbers)
+        state, average = optimizer.init(theta), averaging.init(theta)
+        oracle.batch = batch
+        for t in range(5):
+            oracle.seed = (SEED, t)
+            optimizer.step(theta, state, oracle, 0.9**t)
+            averaging.update(theta, average, oracle.work)
+        return theta, averaging.value(theta, average)
+
+    stack = run(make(optimizer_class, None, np.array(SIZES)[:, None]), column, starts.copy())
+    for k in range(3):
+        optimizer, number = make(optimizer_class, k, SIZES[k]), float(column[k, 0])
+        alone = run(optimizer, number, starts[k].copy())
+        for ours, theirs in zip(stack, alone, strict=True):
+            assert ours[k].tobytes() == theirs.tobytes()
 
 
 @pytest.mark.parametrize("stacked", [False, True])

@@ -809,6 +809,37 @@ def test_the_loop_allocates_no_batch_and_no_theta(experiment, optimizer):
     assert after - before < order + 10_000
 
 
+@dataclass(frozen=True)
+class WideBytes(Source):
+    """4,096 examples of 256 features that are bytes, prepared batch by batch."""
+
+    scale: str = "standard"
+
+    def load(self):
+        rng = np.random.default_rng(0)
+        x = rng.integers(0, 256, (4096, 256)).astype(np.uint8)
+        return Dataset(x, rng.integers(0, 3, 4096), ("a", "b", "c"))
+
+
+def test_a_thousand_steps_on_bytes_allocate_no_batch_and_no_theta(experiment):
+    changes = {"model": MLP((256,)), "optimizer": Adam(), "averaging": EMA(), "data": WideBytes()}
+    training = Training(experiment(batch_size=256, stopping=(MaxEpochs(999),), **changes))
+    state = training.start()
+    per_epoch = training.order.steps_per_epoch
+    training.advance(state, training.oracle, per_epoch)  # warm, last batch too
+    assert training.batch.x.of.dtype == np.uint8
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        training.advance(state, training.oracle, per_epoch + 1000)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    batch = 4 * 256 * 256
+    assert peak - before < batch / 2
+    assert after - before < 8 * len(training.splits.train.y) + 10_000  # an epoch's order
+
+
 def test_three_hundred_steps_leave_nothing_behind(experiment):
     training = Training(experiment(data=Digits(), model=MLP((32,)), averaging=EMA()))
     state = training.start()

@@ -118,6 +118,11 @@ class Adam(GradientStep):
 
     Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1, with its
     defaults. Epsilon is outside the root and is not bias-corrected.
+
+    What is kept are the sums m / (1 - beta1) and v / (1 - beta2), and what depends on t alone is
+    taken out of the root: with c = sqrt((1 - beta2) / (1 - beta2^t)) the step is
+    lr * (1 - beta1) / (1 - beta1^t) / c * m / (sqrt(v) + epsilon / c) of the sums. Each factor less
+    is one pass over theta less.
     """
 
     lr: Hyper = 0.001
@@ -132,25 +137,28 @@ class Adam(GradientStep):
 
     def init(self, theta: Array) -> State:
         return {
-            "mean": np.zeros_like(theta),
-            "square": np.zeros_like(theta),
+            "sum": np.zeros_like(theta),
+            "sum_squares": np.zeros_like(theta),
             "power1": _ones(theta),
             "power2": _ones(theta),
         }
 
     def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
-        mean, square, scratch = state["mean"], state["square"], oracle.scratch("adam", theta)
+        total, squares = state["sum"], state["sum_squares"]
         state["power1"] *= self.beta1
         state["power2"] *= self.beta2
+        corrected = np.sqrt((1 - self.beta2) / (1 - state["power2"]))
+        size = self.lr * scale * (1 - self.beta1) / (1 - state["power1"]) / corrected
         value, grad = oracle(theta)
-        _average_squares(square, grad, self.beta2, scratch)
-        _average(mean, grad, self.beta1, out=grad)
-        np.sqrt(square, out=scratch)
-        scratch *= as_coefficient(1 / np.sqrt(1 - state["power2"]), theta)
-        scratch += self.epsilon
-        np.divide(mean, scratch, out=scratch)
-        scratch *= as_coefficient(self.lr * scale / (1 - state["power1"]), theta)
-        theta -= scratch
+        total *= as_coefficient(self.beta1, theta)
+        total += grad
+        squares *= as_coefficient(self.beta2, theta)
+        squares += np.multiply(grad, grad, out=grad)
+        np.sqrt(squares, out=grad)
+        grad += as_coefficient(self.epsilon / corrected, theta)
+        np.divide(total, grad, out=grad)
+        grad *= as_coefficient(size, theta)
+        theta -= grad
         return value
 
 

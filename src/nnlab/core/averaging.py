@@ -59,6 +59,8 @@ class EMA:
     `bias_correction=false` v starts at the initial weights instead and is read as it is. With
     `warmup` the decay of update t = 1, 2, ... is min(decay, (1 + t) / (10 + t)), so that early
     weights are forgotten sooner (TensorFlow's `num_updates`); decay^t is then the product.
+
+    What is kept is the sum v / (1 - decay): one pass over theta less.
     """
 
     decay: Hyper = 0.99
@@ -78,28 +80,34 @@ class EMA:
         return 0, 1
 
     def init(self, theta: Array) -> State:
-        start = np.zeros(theta.shape) if self.bias_correction else theta.astype(np.float64)
+        total = np.zeros(theta.shape)
+        if not self.bias_correction:
+            np.divide(theta, 1 - self._decay(1), out=total, dtype=np.float64)
         product = np.ones((*theta.shape[:-1], 1))
-        return {"average": start, "product": product, "t": np.zeros((), np.int64)}
+        return {"sum": total, "product": product, "t": np.zeros((), np.int64)}
 
     def update(self, theta: Array, state: State, work: Workspace) -> None:
-        average, scratch = state["average"], work.get("averaging", theta.shape, np.float64)
+        total, scratch = state["sum"], work.get("averaging", theta.shape, np.float64)
         state["t"] += 1
-        decay = self.decay
-        if self.warmup:
-            t = int(state["t"])
-            decay = np.minimum(decay, (1 + t) / (10 + t))
-        average *= decay
-        np.multiply(theta, 1 - decay, out=scratch, dtype=np.float64)
-        average += scratch
+        decay = kept = self._decay(int(state["t"]))
+        if self.warmup and state["t"] > 1:
+            kept = decay * (1 - self._decay(int(state["t"]) - 1)) / (1 - decay)
+        np.copyto(scratch, theta)
+        total *= kept
+        total += scratch
         state["product"] *= decay
 
     def value(self, theta: Array, state: State) -> Array:
         if not state["t"]:
             return theta
-        if not self.bias_correction:
-            return np.asarray(state["average"].astype(theta.dtype))
-        return np.asarray((state["average"] / (1 - state["product"])).astype(theta.dtype))
+        share = 1 - self._decay(int(state["t"]))
+        if self.bias_correction:
+            share = share / (1 - state["product"])
+        return np.asarray((state["sum"] * share).astype(theta.dtype))
+
+    def _decay(self, t: int) -> Hyper:
+        """The decay of update t."""
+        return np.minimum(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
 
 
 @dataclass(frozen=True)

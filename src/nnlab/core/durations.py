@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass
 
-from nnlab.core.laws import LawError
+from nnlab.core.laws import LawError, shortened
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?(e\d+)?) *(?P<unit>steps?|epochs?|%)")
 
@@ -31,7 +31,7 @@ class Duration:
         if match is None or not 0 < float(match["number"]) < 1e12:
             raise LawError(
                 f'{field} must be a duration above zero such as "500 steps", "10 epochs" or "20%", '
-                f"but got {field}={text!r}",
+                f"but got {field}={shortened(repr(text))}",
                 field,
             )
         return cls(float(match["number"]), match["unit"].rstrip("s"), field)

@@ -5,6 +5,9 @@ from typing import Any
 
 from nnlab.names import nearest
 
+LONGEST = 200
+"""Characters of a value in a message."""
+
 
 class LawError(ValueError):
     """A law does not hold. `field` names the argument it is about.
@@ -29,7 +32,19 @@ def law(text: str, holds: Any, **value: Any) -> None:
     """
     if not (holds.all() if hasattr(holds, "all") else holds):
         ((field, got),) = value.items()
-        raise LawError(f"`{text}` must hold, but got {field}={got}", field)
+        raise LawError(f"`{text}` must hold, but got {field}={shortened(str(got))}", field)
+
+
+def shortened(text: str) -> str:
+    """The text, without its middle where it is long: messages are read by people.
+
+    >>> shortened(1000 * "[")
+    '[[[[[[[[[[[[[[[[[[[[ ... (960 more characters) ... [[[[[[[[[[[[[[[[[[[['
+    """
+    if len(text) <= LONGEST:
+        return text
+    k = LONGEST // 10
+    return f"{text[:k]} ... ({len(text) - 2 * k:,} more characters) ... {text[-k:]}"
 
 
 def one_of(known: Collection[str], **value: Any) -> None:
@@ -38,6 +53,6 @@ def one_of(known: Collection[str], **value: Any) -> None:
     if got not in known:
         raise LawError(
             f"{field} must be one of {', '.join(sorted(known))}, "
-            f"but got {field}={got}{nearest(got, known)}",
+            f"but got {field}={shortened(str(got))}{nearest(got, known)}",
             field,
         )

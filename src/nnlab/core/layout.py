@@ -18,7 +18,8 @@ class Slot:
 
     def view(self, theta: Array) -> Array:
         """The slot's part of theta `(..., P)`, as a view of shape `(..., *shape)`."""
-        return theta[..., self.start : self.stop].reshape(theta.shape[:-1] + self.shape)
+        part = theta[..., self.start : self.stop]
+        return part if len(self.shape) == 1 else part.reshape(theta.shape[:-1] + self.shape)
 
 
 @dataclass(frozen=True)

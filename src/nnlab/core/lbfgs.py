@@ -31,7 +31,7 @@ class LBFGS:
     def __post_init__(self) -> None:
         law("0 < lr <= 1", np.greater(self.lr, 0) & np.less_equal(self.lr, 1), lr=self.lr)
         law("iterations >= 1", self.iterations >= 1, iterations=self.iterations)
-        law("memory >= 1", self.memory >= 1, memory=self.memory)
+        law("1 <= memory <= 1000", 1 <= self.memory <= 1000, memory=self.memory)
 
     def init(self, theta: Array) -> State:
         return {}

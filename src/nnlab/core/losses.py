@@ -62,8 +62,9 @@ class Mean:
     ) -> tuple[Array, Array]:
         losses, dz = self.each(z, y, work)
         if weights is None:
-            dz /= z.shape[-2]
-            return losses.mean(axis=-1), dz
+            m = z.shape[-2]
+            dz /= m
+            return np.add.reduce(losses, axis=-1) / m, dz
         total = weights.sum()
         shares = weights / total if total else weights  # a batch that counts for nothing costs 0
         dz *= shares[:, None]
@@ -216,17 +217,24 @@ class CrossEntropy(OnLabels):
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         p = work.get("dz", z.shape, z.dtype)
-        np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
-        rows = np.arange(z.shape[-2])
-        right = p[..., rows, y] if y.ndim == 1 else np.vecdot(p, y)
-        np.exp(p, out=p)
-        total = p.sum(axis=-1)
-        p /= total[..., None]
+        np.subtract(z, np.maximum.reduce(z, axis=-1, keepdims=True), out=p)
         if y.ndim == 1:
-            p[..., rows, y] -= 1
+            flat = p.reshape(-1)  # one index is faster than two
+            places = np.arange(0, z.size, z.shape[-1]).reshape(z.shape[:-1])
+            places += y
+            right = flat[places]
+        else:
+            right = np.vecdot(p, y)
+        np.exp(p, out=p)
+        total = np.add.reduce(p, axis=-1, keepdims=True)
+        p /= total
+        if y.ndim == 1:
+            flat[places] -= 1
         else:
             p -= y
-        return np.log(total) - right, p
+        losses = np.log(total[..., 0])
+        losses -= right
+        return losses, p
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return log(outputs)

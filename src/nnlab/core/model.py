@@ -1,5 +1,6 @@
 """Models: what the config says of a network (`Linear`, `MLP`), and the network itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +18,8 @@ from nnlab.core.layout import Layout
 from nnlab.core.normalisation import BatchNorm
 
 IDENTITY = "identity"
+DEEPEST = 1000
+"""Hidden layers: more are a slip of the pen, and no forward pass through them ends soon."""
 _PLAIN_TRAINING = Mode(training=True)
 OUTPUTS = (IDENTITY, *ACTIVATIONS)
 """What may follow a network's last dense layer."""
@@ -101,7 +104,12 @@ class Network:
         self, theta: Array, x: Array, work: Workspace, mode: Mode = EVALUATION
     ) -> list[Array]:
         """The trace [x, y1, y2, ..., z] of every layer's output; z `(..., m, outputs)` is last."""
-        parameters = self.layout.views(theta)
+        return self.run(self.layout.views(theta), x, work, mode)
+
+    def run(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode
+    ) -> list[Array]:
+        """`forward`, given the views of theta."""
         trace = [x]
         for layer in self.layers:
             trace.append(layer.forward(parameters, trace[-1], work, mode))
@@ -117,7 +125,18 @@ class Network:
         mode: Mode = EVALUATION,
     ) -> None:
         """Write dL/dtheta to `grad`, given the trace of `forward` and dz = dL/dz."""
-        parameters, grads = self.layout.views(theta), self.layout.views(grad)
+        self.pull(self.layout.views(theta), trace, dz, self.layout.views(grad), work, mode)
+
+    def pull(
+        self,
+        parameters: Mapping[str, Array],
+        trace: list[Array],
+        dz: Array,
+        grads: Mapping[str, Array],
+        work: Workspace,
+        mode: Mode,
+    ) -> None:
+        """`backward`, given the views of theta and of its gradient."""
         for k in reversed(range(len(self.layers))):
             dz = self.layers[k].backward(
                 parameters, grads, trace[k], trace[k + 1], dz, work, mode, input_needed=k > 0
@@ -169,6 +188,8 @@ class MLP:
     output: str = IDENTITY
 
     def __post_init__(self) -> None:
+        many = f"{len(self.hidden):,} layers"
+        law(f"at most {DEEPEST} layers in hidden", len(self.hidden) <= DEEPEST, hidden=many)
         law(
             "every width in hidden >= 1",
             all(width >= 1 for width in self.hidden),

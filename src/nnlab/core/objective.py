@@ -41,12 +41,13 @@ class NetworkObjective:
     penalty: Penalty
 
     def __call__(self, theta: Array, batch: Batch, grad: Array | None, work: Workspace) -> Array:
-        mode = self.network.training_mode(batch.seed, batch.buffers)
-        trace = self.network.forward(theta, batch.x, work, mode)
+        network, layout = self.network, self.network.layout
+        mode, parameters = network.training_mode(batch.seed, batch.buffers), layout.views(theta)
+        trace = network.run(parameters, batch.x, work, mode)
         value, dz = self.loss(trace[-1], batch.y, work, batch.weights)
         if grad is not None:
-            self.network.backward(theta, trace, dz, grad, work, mode)
-        return value + self.penalty.add(theta, self.network.layout, grad, work)
+            network.pull(parameters, trace, dz, layout.views(grad), work, mode)
+        return value + self.penalty.add(theta, layout, grad, work)
 
 
 class Gradient(Protocol):

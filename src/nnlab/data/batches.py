@@ -1,5 +1,6 @@
 """The order in which examples are seen, and the batches of inputs in that order."""
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -62,7 +63,7 @@ class BatchOrder:
         self._epoch = -1
         self._order: Array = np.empty(0, np.intp)
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch; the last one holds what is left."""
         return -(-self.examples // self.batch_size)

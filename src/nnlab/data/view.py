@@ -1,6 +1,7 @@
 """Inputs that are not (all) in memory as they are used: rows, prepared as they are read."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -76,6 +77,14 @@ class Transform(Protocol):
         depend on the other rows."""
 
 
+@runtime_checkable
+class InPlace(Transform, Protocol):
+    """A transform that keeps the shape and needs no room for a result."""
+
+    def over(self, x: Array) -> None:
+        """What a call gives, written over x."""
+
+
 class View:
     """Rows of an array, each prepared when it is read.
 
@@ -120,7 +129,7 @@ class View:
 
     def take(self, rows: Array, axis: int, out: Array, mode: str = "clip") -> Array:
         """`x[rows]`, written to `out`."""
-        return self.prepare(_rows_of(self.of, self.rows[rows], self._work), out)
+        return self.prepare(_rows_of(self.of, self.rows.take(rows), self._work), out)
 
     def prepare(self, raw: Array, out: Array) -> Array:
         """Rows as they are stored `(m, ...)`, prepared and written to `out` `(m, features)`."""
@@ -128,9 +137,22 @@ class View:
         size = max(1, TILE // (raw[:1].nbytes or 1)) if cheap else max(1, len(raw))
         for start in range(0, len(raw), size):
             part = slice(start, start + size)
-            x = self._prepared(raw[part])
-            out[part] = x.reshape(len(x), -1)
+            if self._in_place is not None and out.flags.c_contiguous:
+                x = out[part].reshape(raw[part].shape)
+                np.copyto(x, raw[part], casting="unsafe")
+                for transform in self._in_place:
+                    transform.over(x)
+            else:
+                x = self._prepared(raw[part])
+                out[part] = x.reshape(len(x), -1)
         return out
+
+    @cached_property
+    def _in_place(self) -> list[InPlace] | None:
+        """Its transforms, where all of them can be done in the array that is asked for."""
+        found = [one for one in self.transforms if isinstance(one, InPlace)]
+        possible = len(found) == len(self.transforms) and self.arithmetic == self.dtype
+        return found if possible else None
 
     def astype(self, dtype: DTypeLike) -> "View":
         """The same with results of that dtype."""

@@ -11,7 +11,8 @@ from nnlab.core.model import Network
 from nnlab.core.objective import Batch
 from nnlab.data.view import Inputs
 
-_ROWS = 1024
+ROWS = 1024
+"""So many examples are measured at a time."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Evaluator:
 
     def _chunks(self) -> Iterator[tuple[slice, Array]]:
         x: Inputs = self.encoded.x
-        slices = [slice(start, start + _ROWS) for start in range(0, len(x), _ROWS)]
+        slices = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
         arrays = (
-            map(x.__getitem__, slices) if isinstance(x, np.ndarray) else x.ahead(_ROWS, self.work)
+            map(x.__getitem__, slices) if isinstance(x, np.ndarray) else x.ahead(ROWS, self.work)
         )
         return zip(slices, arrays, strict=True)

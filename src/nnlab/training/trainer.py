@@ -23,6 +23,7 @@ from nnlab.training.compatibility import (
 )
 from nnlab.training.examples import evaluators, in_order, training_batch
 from nnlab.training.experiment import Experiment
+from nnlab.training.memory import check_memory
 from nnlab.training.pause import Pause
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
@@ -69,9 +70,12 @@ class Training:
             print(report.step, report.metrics["validation/loss"])
     """
 
-    def __init__(self, experiment: Experiment, until: int | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, until: int | None = None, trainings: int = 1
+    ) -> None:
         """`until` ends the training after that step, and lets no rule about time end it before:
-        so a run that time, a pruner or a kill ended is trained again."""
+        so a run that time, a pruner or a kill ended is trained again. Memory must have room for so
+        many `trainings` like this one."""
         self.experiment = experiment
         self.splits = experiment.split()
         self.until = until
@@ -92,6 +96,7 @@ class Training:
             self.loss.outputs(classes) if classes else y.shape[1],
         )
         check_batches(self.network, experiment.batch_size, len(y))
+        check_memory(experiment, self.network, self.splits, trainings)
         self.evaluators = evaluators(experiment, self.network, self.splits)
         self.batch = training_batch(experiment, self.loss, self.splits, self.evaluators["train"])
         self.order, self.inputs = in_order(experiment, self.batch)
@@ -256,7 +261,7 @@ class Training:
         rows = self.order.rows(state.step)
         hashed = sha256(state.batches.data)
         hashed.update(rows.data)
-        state.batches[...] = np.frombuffer(hashed.digest(), np.uint8)
+        state.batches.data[:] = hashed.digest()
         m = len(rows)
         x, y, weights = self.batch[:3]
         chosen = self.inputs.take(state.step, work.get("x", (m, *x.shape[1:]), x.dtype))

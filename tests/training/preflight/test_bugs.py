@@ -262,16 +262,16 @@ def decayed_twice(self, theta, state, work):
     state["t"] += 1
     state["product"] *= self.decay
     for _ in range(2):
-        state["average"] *= self.decay
-        state["average"] += (1 - self.decay) * theta
+        state["sum"] *= self.decay
+        state["sum"] += theta
 
 
 @method(EMA, "update")
 def weights_exchanged(self, theta, state, work):
     state["t"] += 1
     state["product"] *= self.decay
-    state["average"] *= 1 - self.decay
-    state["average"] += self.decay * theta
+    state["sum"] *= 1 - self.decay
+    state["sum"] += self.decay / (1 - self.decay) * theta
 
 
 def averaged_again(advance, self, state, oracle, upto, *until):

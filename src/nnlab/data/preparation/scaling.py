@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -26,9 +27,19 @@ class Affine:
         return {"shift": self.shift, "scale": self.scale}
 
     def __call__(self, x: Array) -> Array:
-        shifted: Array = x - self.shift.astype(x.dtype)
-        shifted /= self.scale.astype(x.dtype)
-        return shifted
+        prepared = x.copy()
+        self.over(prepared)
+        return prepared
+
+    def over(self, x: Array) -> None:
+        """The same, written over x."""
+        if self._shifts:
+            x -= self.shift.astype(x.dtype)
+        x /= self.scale.astype(x.dtype)
+
+    @cached_property
+    def _shifts(self) -> bool:
+        return bool(self.shift.any())
 
 
 @dataclass(frozen=True)
