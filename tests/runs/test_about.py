@@ -42,6 +42,7 @@ def test_what_a_run_says_of_the_irises(checked, environment):
         "name": "iris",
         "origin": "",
         "files": 0,
+        "read_from": {},
         "fingerprint": prepare(checked()).splits.fingerprint,
         "examples": 150,
         "inputs": {

@@ -186,6 +186,22 @@ def test_an_interrupt_reaches_the_caller(app):
         app(*BASE, task=interrupt)
 
 
+SEARCHES = {
+    "a range in a grid": (["-m", "optimizer.lr=interval(0.1,1)"], "add hydra/sweeper=nnlab"),
+    "a tagged range in a grid": (["-m", "optimizer.lr=tag(log,interval(0.1,1))"], "interval"),
+    "a setting of the sweeper": (["-m", "hydra.sweeper.trials=3"], "need hydra/sweeper=nnlab"),
+    "several, not told so": (["optimizer.lr=0.1,1"], "`nnlab train -m` runs them one after an"),
+    "a range of one training": (["optimizer.lr=interval(0.1,1)"], "`nnlab sweep` searches for"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "cure"), SEARCHES.values(), ids=SEARCHES)
+def test_a_search_that_is_asked_of_what_does_not_search_says_what_does(app, overrides, cure):
+    with pytest.raises(UserError) as error:
+        app(*BASE, *overrides)
+    assert cure in str(error.value)
+
+
 def test_a_bad_override_of_the_application_is_refused(app):
     with pytest.raises(UserError, match=r"no choice adma.*did you mean adam\?"):
         app(*BASE, "optimizer=adma")

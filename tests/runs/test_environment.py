@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import nnlab
 from nnlab.runs import environment
@@ -27,6 +28,19 @@ def test_the_facts_of_this_process():
     assert facts["installed"]["numpy"] == np.__version__
     assert facts["installed"]["hydra_core"] == version("hydra-core")
     assert len(facts["code"]) == 64
+
+
+def test_the_blas_of_numpy_comes_first_whatever_the_order_of_loading(monkeypatch):
+    """The system's list begins with SciPy's once something has imported that; then a run would
+    differ from the next one of the same command."""
+    folder = "/venv/lib/python3.12/site-packages"
+    of_scipy = {"user_api": "blas", "filepath": f"{folder}/scipy.libs/lib1.so", "version": "1"}
+    openmp = {"user_api": "openmp", "filepath": f"{folder}/scikit_learn.libs/libgomp.so"}
+    for path in ("numpy.libs/lib2.so", "numpy/.dylibs/lib2.dylib"):
+        of_numpy = {"user_api": "blas", "filepath": f"{folder}/{path}", "version": "2"}
+        for loaded in ([of_numpy, of_scipy, openmp], [openmp, of_scipy, of_numpy]):
+            monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda loaded=loaded: loaded)
+            assert [one["version"] for one in capture().facts["blas"]] == ["2", "1"]
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
@@ -83,6 +97,35 @@ def test_changed_code_is_kept_as_a_difference(repository):
     assert captured.facts["git"]["dirty"] is True
     lines = captured.diff.splitlines()
     assert {"-one = 1", "+one = 2", "# untracked: new.py"} <= set(lines)
+
+
+def test_the_difference_keeps_ends_of_lines_and_bytes_that_are_no_text(repository):
+    git(repository, "config", "diff.noprefix", "true")
+    (repository / "environment.py").write_bytes(b"one = 2\r\n# \xff\n")
+    diff = uncommitted_diff()
+    assert "\n--- a/environment.py\n+++ b/environment.py\n" in diff
+    assert b"+one = 2\r\n+# \xff\n" in diff.encode(errors="surrogateescape")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("diff", None), ("ls-files", None), ("diff", ""), ("status", None)]
+)
+def test_a_difference_that_git_does_not_tell_is_said_and_recorded(
+    repository, monkeypatch, command, said
+):
+    (repository / "environment.py").write_text("one = 2\n")
+    asked = environment._git
+    monkeypatch.setattr(
+        environment, "_git", lambda *given: said if given[0] == command else asked(*given)
+    )
+    if command == "status":  # it did not say whether there is a difference, but the next one does
+        assert "+one = 2" in capture().diff
+        return
+    with pytest.warns(UserWarning, match=r"^the code is not as .+ uncommitted\.diff is not kept$"):
+        captured = capture()
+    assert captured.diff is None
+    assert captured.facts["git"]["dirty"] is True
+    assert captured.facts["git"]["diff"] is None
 
 
 def test_staged_code_is_kept_as_a_difference(repository):

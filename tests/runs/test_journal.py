@@ -24,6 +24,7 @@ from nnlab.runs.journal import (
     JournalReader,
     being_written,
     decode,
+    each,
     encode,
     number,
     read,
@@ -160,6 +161,29 @@ def test_damage_is_an_error_with_its_position(tmp_path, damage):
     path = written(tmp_path / "journal", *lines)
     with pytest.raises(JournalError, match=f"{path} is damaged at byte {position}:"):
         read(path)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, None])
+def test_one_at_a_time_they_are_the_same(tmp_path, damage):
+    path = written(tmp_path / "journal", *(DAMAGES[damage][0] if damage else LINES), b"torn")
+    try:
+        every = read(path)
+    except JournalError as error:
+        with pytest.raises(JournalError) as found:
+            list(each(path))
+        assert str(found.value) == str(error)
+    else:
+        assert list(each(path)) == every != []
+
+
+def test_a_line_of_anybodys_that_is_too_long_is_damage(tmp_path, monkeypatch):
+    longest = max(map(len, LINES))
+    path = written(tmp_path / "journal", *LINES)
+    monkeypatch.setattr(module, "LONGEST", longest)
+    assert list(each(path)) == read(path)
+    monkeypatch.setattr(module, "LONGEST", longest - 1)
+    with pytest.raises(JournalError, match="is damaged at byte "):
+        list(each(path))
 
 
 def test_a_reader_gives_every_record_once_however_the_file_grows(tmp_path):

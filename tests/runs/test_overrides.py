@@ -35,3 +35,24 @@ def test_a_config_of_other_groups_than_today_s_says_all_its_choices():
     assert "optimizer=of_old" in found
     assert "data=digits" in found
     assert "stopping=[max_epochs]" in found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"name": "${oc.env:HOME}"}},
+        {"model": {"name": "../../../etc/passwd"}},
+        {"stopping": {"max_epochs],+payload=${oc.env:HOME},x=[": {}}},
+        {"optimizer": {"name": "sgd,adam"}},
+        {"+payload": {"name": "x"}},
+    ],
+    ids=str,
+)
+def test_a_choice_that_the_registry_does_not_have_is_never_composed(change, monkeypatch):
+    config = compose(["data=iris"])
+
+    def composed(overrides):
+        raise AssertionError(overrides)
+
+    monkeypatch.setattr("nnlab.runs.overrides.compose", composed)
+    assert overrides({**config, **change})

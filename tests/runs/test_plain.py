@@ -83,7 +83,8 @@ BAD = {  # what is in the file: what the message must say
     "a: *unknown": "cannot be read",
     "a: \x00": "cannot be read",
     # what PyYAML's constructors do not take
-    "a: 2024-13-45": "cannot be read.*month",
+    "a: 2024-13-45": "cannot be read.*line 1: a is a date",
+    "a: 0x_": "cannot be read.*line 1: a is no int",
     "a: !!int x": "cannot be read",
     "a: !!bool x": "cannot be read",
     "a: !!timestamp x": "cannot be read",

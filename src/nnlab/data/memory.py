@@ -24,14 +24,20 @@ def fits(
 ) -> None:
     """Raise `LawError` for `field` unless an array of that shape, or so many times that, fits the
     memory that is available."""
+    size = " x ".join(f"{one:,}" for one in shape)
+    held = size if times == 1 else f"{size}, held {times:g} times: as read and as prepared"
     needed = times * prod(shape) * np.dtype(dtype).itemsize
-    there, machine = available(), _of_machine()
+    refuse_more(needed, f"{what} would take", held, field, cure)
+
+
+def refuse_more(needed: float, takes: str, held: str, field: str, cure: str) -> None:
+    """Raise `LawError` for `field` where more bytes are needed than are available; the message
+    begins with `takes`, and says in brackets what is `held`."""
+    there = available()
     if needed > there:
-        size = " x ".join(f"{one:,}" for one in shape)
-        held = size if times == 1 else f"{size}, held {times:g} times: as read and as prepared"
         raise LawError(
-            f"{what} would take {needed / 1e9:,.1f} GB in memory ({held}), and of this machine's "
-            f"{machine / 1e9:,.1f} GB {there / 1e9:,.1f} GB are available; {cure}",
+            f"{takes} {needed / 1e9:,.1f} GB in memory ({held}), and of this machine's "
+            f"{_of_machine() / 1e9:,.1f} GB {there / 1e9:,.1f} GB are available; {cure}",
             field,
         )
 

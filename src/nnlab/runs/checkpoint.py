@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,15 +19,17 @@ from typing import Any
 import numpy as np
 
 from nnlab.core.arrays import Array, State
-from nnlab.core.laws import LawError
+from nnlab.core.laws import LawError, shortened
 from nnlab.core.layout import Layout
-from nnlab.errors import UserError
+from nnlab.errors import UserError, first_line
 from nnlab.runs import atomic
 from nnlab.runs.past import first_difference
 from nnlab.training.pause import Pause
 from nnlab.training.trainer import Training, TrainingState
 
 KEPT = 2
+PARTS = ("config", "weights", "statistics", "data")
+"""What a state belongs to."""
 _NAME = re.compile(r"step-(\d{12})-([0-9a-f]{16})\.npz")
 _INTERVAL = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<unit>seconds?|minutes?|epochs?|steps?)")
 
@@ -48,7 +51,7 @@ class Interval:
         if match is None or not 0 < float(match["number"]) < 1e12:
             raise LawError(
                 f'{field} must be an interval above zero such as "30 seconds", "5 epochs" or '
-                f'"1000 steps", or "never", but got {field}={text!r}',
+                f'"1000 steps", or "never", but got {field}={shortened(repr(text))}',
                 field,
             )
         number, unit = float(match["number"]), match["unit"].rstrip("s")
@@ -121,13 +124,37 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     match = _NAME.fullmatch(path.name)
     if match is None or sha256(content).hexdigest()[:16] != match[2]:
         raise ValueError(f"its {len(content):,} bytes are not those that were written")
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(str(arrays.pop("about"))), arrays
+    try:
+        _check_stored(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop("about")))
+        _check_about(about)
+    except Exception as error:  # of somebody who knows how it is named; NumPy raises what it likes
+        raise ValueError(f"it is no checkpoint: {first_line(error)}") from error
+    return about, arrays
+
+
+def _check_stored(content: bytes) -> None:
+    """Raise unless its arrays are there as they are: what is compressed may need any memory."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > len(content):
+                raise ValueError(f"{info.filename!r:.80} is compressed")
+
+
+def _check_about(about: Any) -> None:
+    """Raise unless it says how far the training had come, and what it belongs to."""
+    counts = all(type(about[key]) is int and about[key] >= 0 for key in ("step", "reports"))
+    seconds = about["seconds"]
+    if not (counts and isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise ValueError("step and reports must be counts, and seconds a time")
+    if not all(isinstance(about[part], dict) for part in PARTS):
+        raise ValueError(f"it must say mappings of {', '.join(PARTS)}")
 
 
 def _about(training: Training, config: Mapping[str, str]) -> dict[str, Any]:
-    """What a state belongs to."""
+    """What a state belongs to, by `PARTS`."""
     network = training.network
     where = ("store", "tracking.")
     return {

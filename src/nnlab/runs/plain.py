@@ -12,9 +12,13 @@ except ImportError:  # PyYAML without libyaml: the same text, ten times slower
     from yaml import SafeDumper as Dumper  # type: ignore[assignment]
 
 from nnlab.errors import UserError
+from nnlab.runs.strict import StrictError, content, from_yaml
 
 Config = Mapping[str, Any]
 """A resolved config."""
+
+LARGEST = 1_000_000
+"""Bytes of a config's file: that of a run has three thousand."""
 
 
 def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -27,17 +31,26 @@ def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def load(path: Path) -> Config:
-    """The config in a YAML file, as plain data: no tags, no interpolation, no code."""
+    """The config in a YAML file, as plain data: no tags, no interpolation, no code.
+
+    Raises `UserError` for what `runs.strict` does not read, with the line and the key.
+    """
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # PyYAML's constructors raise whatever int() and the like raise
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path.name} cannot be read as a config: {what[:500]}") from error
+        config = from_yaml(content(path, LARGEST))
+    except StrictError as error:
+        raise UserError(f"{path.name} cannot be read as a config: {error}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path.name} must hold a mapping, but holds {type(config).__name__}")
     return config
 
 
+class _Plain(Dumper):
+    """Without anchors: what is there twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def dump(config: Config) -> str:
     """The config as YAML; `load` gives the same values back."""
-    return str(yaml.dump(dict(config), Dumper=Dumper, sort_keys=False))
+    return str(yaml.dump(dict(config), Dumper=_Plain, sort_keys=False))

@@ -119,7 +119,7 @@ OWN_LAWS = [
     *((name, {"examples": 1}, "2 <= examples", "examples") for name in TWO_CLASSES),
     ("spirals", {"turns": 0.0}, "turns > 0", "turns"),
     ("checkerboard", {"squares": 1}, "2 <= squares", "squares"),
-    ("blobs", {"classes": 1}, "classes >= 2", "classes"),
+    ("blobs", {"classes": 1}, "2 <= classes <= 10000", "classes"),
     ("blobs", {"classes": 11, "examples": 10}, "classes <= examples", "classes"),
     ("blobs", {"features": 0}, "1 <= features", "features"),
     ("blobs", {"features": 10**9}, "features <= 1000000", "features"),

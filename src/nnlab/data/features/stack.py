@@ -16,6 +16,7 @@ from nnlab.core.laws import LawError
 from nnlab.data.cache import cached
 from nnlab.data.dataset import Dataset
 from nnlab.data.features.feature import Feature, check_images
+from nnlab.data.memory import fits
 from nnlab.data.view import Transform, View
 
 FEATURES = 7
@@ -84,6 +85,8 @@ class _Column:
 
         x, n = self.dataset.x, len(self.dataset.y)
         every = View(x, np.arange(n), (self.transform,), np.float32)
+        field, cure = f"features.{self.feature.name}", "choose fewer of them"
+        fits(every.shape, np.float32, f"the features {self.feature.name}", field, cure)
         out = np.empty(every.shape, np.float32)
         # a terminal has room for the progress of one process
         shown = sys.stderr.isatty() and parent_process() is None

@@ -12,6 +12,8 @@ from nnlab.data.sources.synthetic.synthetic import Synthetic
 
 LARGEST = 1_000_000
 """Features, or means of a class: more are a slip of the pen, and would fill the memory."""
+CLASSES = 10_000
+"""More are a slip of the pen too: each is divided by itself, in a pass over all examples."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Blobs(Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        law("classes >= 2", self.classes >= 2, classes=self.classes)
+        law(f"2 <= classes <= {CLASSES}", 2 <= self.classes <= CLASSES, classes=self.classes)
         law("classes <= examples", self.classes <= self.examples, classes=self.classes)
         law(f"1 <= features <= {LARGEST}", 1 <= self.features <= LARGEST, features=self.features)
         law("spread >= 0", self.spread >= 0, spread=self.spread)
