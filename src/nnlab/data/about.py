@@ -13,6 +13,7 @@ from nnlab.data.leaks import Leaks, leaks
 
 if TYPE_CHECKING:
     from nnlab.data.dataset import Dataset
+    from nnlab.data.own import Own
     from nnlab.data.validation import Division
 
 
@@ -24,6 +25,8 @@ class About:
     """Where it is from, for people."""
     files: int = 0
     """How many files it was read from; 0 where it does not say."""
+    own: Mapping[str, Own] = field(default_factory=dict)
+    """Those that are the user's own, by the key of the config that names them."""
     inputs: tuple[int, ...] = (0,)
     """The shape of all of them `(n, ...)`."""
     dtype: str = ""
@@ -61,6 +64,7 @@ def about(dataset: Dataset, division: Division, steps: Sequence[str]) -> About:
     return About(
         dataset.origin,
         len(dataset.files),
+        dataset.own,
         x.shape,
         x.dtype.name,
         y.shape,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from nnlab.core.arrays import Array
 from nnlab.data import fingerprint
 from nnlab.data.about import About
 from nnlab.data.leaks import hashes
+from nnlab.data.own import Own
 from nnlab.data.view import Inputs, Stored
 
 REST, VALIDATION, TEST = range(3)
@@ -46,6 +47,8 @@ class Dataset:
     told, the fingerprint is remembered."""
     reading: str = ""
     """Whatever else decides what was read from the files: the source with its options."""
+    own: Mapping[str, Own] = field(default_factory=dict)
+    """Those that are the user's own, by the key of the config that names them."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -32,6 +32,7 @@ def described(config: Config, splits: Splits) -> dict[str, Any]:
         "name": Path(path).name if isinstance(path, str) and path else config["data"]["name"],
         "origin": about.origin,
         "files": about.files,
+        "read_from": {key: own.plain for key, own in about.own.items()},
         "fingerprint": splits.fingerprint,
         "examples": about.inputs[0],
         "inputs": {

@@ -58,6 +58,10 @@ class Images(Source):
             raise LawError(f"{error.filename} cannot be read: {error.strerror}", "path") from error
         return once(self, (file for _, file, _ in found), lambda: self._read(folder, found))
 
+    @property
+    def own(self) -> dict[str, Path]:
+        return {"path": Path(self.path)}
+
     def _read(self, folder: Path, found: list[tuple[str, Path, int]]) -> Dataset:
         classes = sorted({name for name, _, part in found if part == REST})
         if len(classes) < 2:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nnlab.data.dataset import Dataset
 from nnlab.data.fingerprint import File, look
+from nnlab.data.own import Own
 from nnlab.data.sources.source import Source
 
 PREPARING: dict[str, Any] = {
@@ -39,7 +40,8 @@ def once(source: Source, paths: Iterable[Path], read: Callable[[], Dataset]) -> 
     if (known := _last.get(key)) is not None:
         return known
     _last.clear()  # before memory is taken for another
-    dataset = replace(read(), files=files, reading=repr(key[0]))
+    own = {key: Own.of(path, files) for key, path in source.own.items()}
+    dataset = replace(read(), files=files, reading=repr(key[0]), own=own)
     for array in (dataset.x, dataset.y, dataset.weights, dataset.parts):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False

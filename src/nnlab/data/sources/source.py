@@ -1,6 +1,7 @@
 """What a source is: a data set by name or file, and how it is divided and scaled."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nnlab.core.arrays import Array
 from nnlab.core.laws import law, one_of
@@ -29,6 +30,11 @@ class Source:
     def load(self) -> Dataset:
         """The whole data set, as it is published."""
         raise NotImplementedError
+
+    @property
+    def own(self) -> dict[str, Path]:
+        """The files and folders of the user's own that it reads, by the fields that name them."""
+        return {}
 
     def split(
         self, validation: Validation = Holdout(), preparation: Preparation = Preparation()

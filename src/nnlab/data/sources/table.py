@@ -98,8 +98,16 @@ class Table(Source):
         """Raises `LawError` with file, line and column where the table is not what it must be."""
         if self.window:
             return streamed(self._pieces(), self.task, self.window)
-        named = filter(None, (self.path, self.validation_path, self.test_path))
-        return once(self, map(Path, named), self._read)
+        return once(self, self.own.values(), self._read)
+
+    @property
+    def own(self) -> dict[str, Path]:
+        named = {
+            "path": self.path,
+            "validation_path": self.validation_path,
+            "test_path": self.test_path,
+        }
+        return {field: Path(path) for field, path in named.items() if path}
 
     def _read(self) -> Dataset:
         main, *others = pieces = self._pieces()

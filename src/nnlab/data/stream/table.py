@@ -9,6 +9,7 @@ import numpy as np
 from nnlab.core.laws import LawError
 from nnlab.data.dataset import REST, Dataset
 from nnlab.data.fingerprint import look
+from nnlab.data.own import Own
 from nnlab.data.stream.joined import Joined
 from nnlab.data.stream.parquet import ParquetRows
 from nnlab.data.stream.records import npy
@@ -61,6 +62,7 @@ def streamed(pieces: Sequence[Piece], task: str, window: int) -> Dataset:
         parts=parts if (parts != REST).any() else None,
         origin=", ".join(piece.file.origin for piece in pieces),
         files=found,
+        own={piece.file.field: Own.of(piece.file.path, found) for piece in pieces},
         reading=f"streamed {[piece.roles for piece in pieces]} {task}",
     )
 
