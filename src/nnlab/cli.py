@@ -2,13 +2,15 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from nnlab import __version__
-from nnlab.commands import COMMANDS
+from nnlab.commands import COMMANDS, FAILED, PLUGGABLE
 from nnlab.errors import RestartError, UserError
+from nnlab.escaping import LINES, escaped
 from nnlab.names import nearest
 from nnlab.runs.interrupts import Interrupted, check, heed, ignore
 
@@ -32,8 +34,8 @@ RESTARTED = "NNLAB_RESTARTED"
 
 
 def main() -> None:
-    """The console script: exit code 0 done, 1 failed or different, 2 bad input, 128 + its number
-    for a signal (130 for Ctrl-C)."""
+    """The console script: exit code 0 done, 1 failed or different, 2 bad input, 70 an error of
+    nnlab's own in a command whose 1 is a verdict, 128 + its number for a signal (130: Ctrl-C)."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -51,7 +53,7 @@ def main() -> None:
             _restart(error.environment)
         if debug:
             raise
-        print(f"nnlab: {error}", file=sys.stderr)
+        print(f"nnlab: {escaped(str(error), LINES)}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as error:
         ignore()  # it is ending: another one would only tear the last words
@@ -62,10 +64,10 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         if debug:
-            raise
-        message = str(error).strip() or "no message"
+            traceback.print_exc()
+        message = escaped(str(error).strip(), LINES) or "no message"
         print(f"nnlab: {type(error).__name__}: {message} (--debug shows more)", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED.get(arguments[0], 1))
 
 
 def _restart(environment: Mapping[str, str]) -> NoReturn:
@@ -78,8 +80,14 @@ def _restart(environment: Mapping[str, str]) -> NoReturn:
 
 def _done(arguments: Sequence[str]) -> int:
     """Run the command; its exit code. A signal counts even where a library made it an error."""
+    name, *rest = arguments
     try:
-        code = _command(arguments[0])(arguments[1:])
+        command = _command(name)
+        if name in PLUGGABLE and any(one.startswith("--plugin") for one in rest):
+            from nnlab.commands.options import plugged
+
+            rest = plugged(rest)
+        code = command(rest)
     except Exception:
         check()
         raise

@@ -1,6 +1,7 @@
 """The closed registry: every name a config may use, and the class it stands for.
 
-A config cannot name anything else; nothing is imported by a name that a config gives.
+A config cannot name anything else; nothing is imported by a name that a config gives. Plugins of
+the command line add to it (`nnlab.plugins`).
 """
 
 from collections.abc import Mapping
@@ -47,135 +48,143 @@ from nnlab.runs import destination
 from nnlab.runs.runtime import Portable, Runtime
 from nnlab.training import stopping
 
+_groups: dict[str, dict[str, type[Any]]] = {
+    "model": {"linear": model.Linear, "mlp": model.MLP},
+    "initialiser": {
+        "he": initialisers.He,
+        "xavier": initialisers.Xavier,
+        "normal": initialisers.Normal,
+        "zeros": initialisers.Zeros,
+    },
+    "loss": {
+        "mse": losses.MSE,
+        "half_mse": losses.HalfMSE,
+        "huber": losses.Huber,
+        "sigmoid_squared_error": losses.SigmoidSquaredError,
+        "cross_entropy": losses.CrossEntropy,
+        "binary_cross_entropy": losses.BinaryCrossEntropy,
+        "hinge": losses.Hinge,
+        "squared_hinge": losses.SquaredHinge,
+        "binary_hinge": losses.BinaryHinge,
+    },
+    "label_smoothing": {
+        "none": smoothing.NoSmoothing,
+        "uniform": smoothing.UniformSmoothing,
+    },
+    "weighting": {
+        "none": weighting.NoWeighting,
+        "balanced": weighting.Balanced,
+        "by_class": weighting.ByClass,
+    },
+    "penalty": {
+        "none": penalties.NoPenalty,
+        "l2": penalties.L2,
+        "l1": penalties.L1,
+        "elastic": penalties.Elastic,
+    },
+    "optimizer": {
+        "sgd": optimizers.SGD,
+        "momentum": optimizers.Momentum,
+        "nag": optimizers.NAG,
+        "adagrad": adaptive.Adagrad,
+        "adadelta": adaptive.Adadelta,
+        "rmsprop": adaptive.RMSProp,
+        "adam": adaptive.Adam,
+        "adamw": adaptive.AdamW,
+        "nadam": adaptive.Nadam,
+        "lion": adaptive.Lion,
+        "lbfgs": lbfgs.LBFGS,
+        "random_search": random_search.RandomSearch,
+        "random_local_search": random_search.RandomLocalSearch,
+    },
+    "gradient": {"analytic": objective.Analytic, "numerical": gradients.Numerical},
+    "clipping": {
+        "none": clipping.NoClipping,
+        "norm": clipping.ClipNorm,
+        "value": clipping.ClipValue,
+    },
+    "schedule": {
+        "constant": schedules.Constant,
+        "step": schedules.Step,
+        "exponential": schedules.Exponential,
+        "inverse_time": schedules.InverseTime,
+        "cosine": schedules.Cosine,
+        "one_cycle": schedules.OneCycle,
+        "reduce_on_plateau": schedules.ReduceOnPlateau,
+    },
+    "warmup": {"none": warmup.NoWarmup, "linear": warmup.LinearWarmup},
+    "data": {
+        "digits": bundled.Digits,
+        "iris": bundled.Iris,
+        "wine": bundled.Wine,
+        "breast_cancer": bundled.BreastCancer,
+        "diabetes": bundled.Diabetes,
+        "mnist": mnist.MNIST,
+        "mnist_100": mnist_100.MNIST100,
+        "fashion_mnist": mnist.FashionMNIST,
+        "kmnist": mnist.KMNIST,
+        "cifar10": cifar.CIFAR10,
+        "california_housing": california.CaliforniaHousing,
+        "table": table.Table,
+        "images": images.Images,
+        "line": curves.Line,
+        "parabola": curves.Parabola,
+        "formula": curves.Formula,
+        "spirals": shapes.Spirals,
+        "moons": shapes.Moons,
+        "xor": shapes.Xor,
+        "checkerboard": shapes.Checkerboard,
+        "blobs": mixtures.Blobs,
+        "gaussian_mixture": mixtures.GaussianMixture,
+    },
+    "features": {one.name: one for one in (ColorHistogram, HOG, VisualWords)},
+    "preparation": {
+        step.name: step
+        for step in (
+            scaling.Unit,
+            scaling.Standard,
+            ImageMean,
+            Subset,
+            LabelNoise,
+            Balance,
+            Smote,
+            PCA,
+            ZCA,
+        )
+    },
+    "augmentation": {change.name: change for change in (Mixup, Flip, Crop, Shift)},
+    "validation": {
+        "holdout": validation.Holdout,
+        "kfold": validation.KFold,
+        "fold": validation.Fold,
+        "given": validation.Given,
+    },
+    "averaging": {
+        "none": averaging.NoAveraging,
+        "ema": averaging.EMA,
+        "swa": averaging.SWA,
+    },
+    "stopping": {
+        rule.name: rule
+        for rule in (
+            stopping.MaxEpochs,
+            stopping.MaxSteps,
+            stopping.TimeBudget,
+            stopping.LossBelow,
+            stopping.AccuracyReached,
+            stopping.Patience,
+        )
+    },
+    "tracking": {"mlflow": destination.MLflow, "none": destination.Untracked},
+    "runtime": {"native": Runtime, "portable": Portable},
+}
+
 GROUPS: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
-    {
-        "model": {"linear": model.Linear, "mlp": model.MLP},
-        "initialiser": {
-            "he": initialisers.He,
-            "xavier": initialisers.Xavier,
-            "normal": initialisers.Normal,
-            "zeros": initialisers.Zeros,
-        },
-        "loss": {
-            "mse": losses.MSE,
-            "half_mse": losses.HalfMSE,
-            "huber": losses.Huber,
-            "sigmoid_squared_error": losses.SigmoidSquaredError,
-            "cross_entropy": losses.CrossEntropy,
-            "binary_cross_entropy": losses.BinaryCrossEntropy,
-            "hinge": losses.Hinge,
-            "squared_hinge": losses.SquaredHinge,
-            "binary_hinge": losses.BinaryHinge,
-        },
-        "label_smoothing": {
-            "none": smoothing.NoSmoothing,
-            "uniform": smoothing.UniformSmoothing,
-        },
-        "weighting": {
-            "none": weighting.NoWeighting,
-            "balanced": weighting.Balanced,
-            "by_class": weighting.ByClass,
-        },
-        "penalty": {
-            "none": penalties.NoPenalty,
-            "l2": penalties.L2,
-            "l1": penalties.L1,
-            "elastic": penalties.Elastic,
-        },
-        "optimizer": {
-            "sgd": optimizers.SGD,
-            "momentum": optimizers.Momentum,
-            "nag": optimizers.NAG,
-            "adagrad": adaptive.Adagrad,
-            "adadelta": adaptive.Adadelta,
-            "rmsprop": adaptive.RMSProp,
-            "adam": adaptive.Adam,
-            "adamw": adaptive.AdamW,
-            "nadam": adaptive.Nadam,
-            "lion": adaptive.Lion,
-            "lbfgs": lbfgs.LBFGS,
-            "random_search": random_search.RandomSearch,
-            "random_local_search": random_search.RandomLocalSearch,
-        },
-        "gradient": {"analytic": objective.Analytic, "numerical": gradients.Numerical},
-        "clipping": {
-            "none": clipping.NoClipping,
-            "norm": clipping.ClipNorm,
-            "value": clipping.ClipValue,
-        },
-        "schedule": {
-            "constant": schedules.Constant,
-            "step": schedules.Step,
-            "exponential": schedules.Exponential,
-            "inverse_time": schedules.InverseTime,
-            "cosine": schedules.Cosine,
-            "one_cycle": schedules.OneCycle,
-            "reduce_on_plateau": schedules.ReduceOnPlateau,
-        },
-        "warmup": {"none": warmup.NoWarmup, "linear": warmup.LinearWarmup},
-        "data": {
-            "digits": bundled.Digits,
-            "iris": bundled.Iris,
-            "wine": bundled.Wine,
-            "breast_cancer": bundled.BreastCancer,
-            "diabetes": bundled.Diabetes,
-            "mnist": mnist.MNIST,
-            "mnist_100": mnist_100.MNIST100,
-            "fashion_mnist": mnist.FashionMNIST,
-            "kmnist": mnist.KMNIST,
-            "cifar10": cifar.CIFAR10,
-            "california_housing": california.CaliforniaHousing,
-            "table": table.Table,
-            "images": images.Images,
-            "line": curves.Line,
-            "parabola": curves.Parabola,
-            "formula": curves.Formula,
-            "spirals": shapes.Spirals,
-            "moons": shapes.Moons,
-            "xor": shapes.Xor,
-            "checkerboard": shapes.Checkerboard,
-            "blobs": mixtures.Blobs,
-            "gaussian_mixture": mixtures.GaussianMixture,
-        },
-        "features": {one.name: one for one in (ColorHistogram, HOG, VisualWords)},
-        "preparation": {
-            step.name: step
-            for step in (
-                scaling.Unit,
-                scaling.Standard,
-                ImageMean,
-                Subset,
-                LabelNoise,
-                Balance,
-                Smote,
-                PCA,
-                ZCA,
-            )
-        },
-        "augmentation": {change.name: change for change in (Mixup, Flip, Crop, Shift)},
-        "validation": {
-            "holdout": validation.Holdout,
-            "kfold": validation.KFold,
-            "fold": validation.Fold,
-            "given": validation.Given,
-        },
-        "averaging": {
-            "none": averaging.NoAveraging,
-            "ema": averaging.EMA,
-            "swa": averaging.SWA,
-        },
-        "stopping": {
-            rule.name: rule
-            for rule in (
-                stopping.MaxEpochs,
-                stopping.MaxSteps,
-                stopping.TimeBudget,
-                stopping.LossBelow,
-                stopping.AccuracyReached,
-                stopping.Patience,
-            )
-        },
-        "tracking": {"mlflow": destination.MLflow, "none": destination.Untracked},
-        "runtime": {"native": Runtime, "portable": Portable},
-    }
+    {group: MappingProxyType(known) for group, known in _groups.items()}
 )
+"""The classes by group and name."""
+
+
+def add(group: str, name: str, component: type[Any]) -> None:
+    """Have that name stand for a plugin's class, which `runs.contract` has checked."""
+    _groups[group][name] = component
