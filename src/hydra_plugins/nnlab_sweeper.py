@@ -31,6 +31,7 @@ _SETTINGS = {
     "timeout": 0,
     "max_failures": 0,
     "fail_fast": False,
+    "register": "",
     "params": None,
 }
 """What `hydra.sweeper.trials=20` and the like change, as in a sweep's file; None says nothing.

@@ -511,6 +511,15 @@ LAWS = {
     "cmaes": {"sampler": CMAES()},
     "several": {"metrics": ("a", "b"), "directions": ("minimize",) * 2},
     "no metric": {"metrics": ()},
+    "a name": {"register": "a:b"},
+    "register several": {
+        "metrics": ("a", "b"),
+        "directions": ("minimize",) * 2,
+        "sampler": NSGA2(),
+        "pruner": NoPruning(),
+        "register": "x",
+    },
+    "where it runs": {"space": parse_space({"runtime.threads": [1, 2]})},
 }
 
 
@@ -518,6 +527,16 @@ LAWS = {
 def test_a_definition_checks_its_laws_by_itself(settings):
     with pytest.raises(LawError):
         Definition(**{"name": "x", "space": SPACE, "metrics": ("loss",)} | settings)
+
+
+@pytest.mark.parametrize("key", ["store", "tracking.uri", "runtime", "checkpoint_every"])
+def test_where_and_how_trials_run_is_not_searched(sweep_file, key):
+    text = "metric: validation/loss\nparameters:\n  optimizer.lr: [1, 2]\n"
+    sweep_file("mine", f"{text}  {key}: [a, b]\n")
+    with pytest.raises(UserError) as error:
+        define("mine", [])
+    said = f"{key} is the same for all trials of a sweep: give it one value, but got {key}="
+    assert str(error.value) == f"{said}['a', 'b'] (of the sweep) (mine.yaml, line 4)"
 
 
 def test_no_more_slots_than_trials(definition):
@@ -574,6 +593,7 @@ def test_a_definition_as_plain_data_says_everything(definition):
         "timeout": 0.0,
         "max_failures": 0,
         "fail_fast": False,
+        "register": "",
     }
     both = definition(metric=["a", "b"], direction=["minimize"] * 2, sampler=NSGA2(), pruner="none")
     assert both.plain["metric"] == ["a", "b"]

@@ -39,6 +39,7 @@ def test_how_long_and_where_a_sweep_is_worked_on_is_not_in_it(of):
         "retries=2",
         "max_failures=1",
         "fail_fast=true",
+        "register=best digits",
         "store=elsewhere",
     )
     assert again == of()

@@ -65,11 +65,7 @@ def lab(tmp_path):
 
 def studies(lab):
     """The journals of studies, the newest last."""
-    found = []
-    for run in lab.runs():
-        with suppress(FileNotFoundError):  # it is just being begun
-            journal = lab.records(run)
-            found += [journal] if journal and journal[0]["kind"] == "study" else []
+    found = [journal for journal in lab.journals().values() if journal[0]["kind"] == "study"]
     return sorted(found, key=lambda journal: journal[0]["time"])
 
 
@@ -94,7 +90,7 @@ def what_is_wrong(lab, trials):
     (study,) = studies(lab)
     told, asked = of_type(study, "told"), of_type(study, "asked")
     attempts = {record["run"] for record in of_type(study, "attempt")}
-    runs = {run: lab.records(run) for run in lab.runs() if run != study[0]["run"]}
+    runs = {run: one for run, one in lab.journals().items() if run != study[0]["run"]}
     points = [str(sorted(record["values"].items())) for record in asked]
     starts = [len(of_type(journal, "start")) for journal in runs.values()]
     numbered = [[line["n"] for line in j] == list(range(len(j))) for j in runs.values()]

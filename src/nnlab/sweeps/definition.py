@@ -8,6 +8,7 @@ from typing import Any
 
 from nnlab.core.laws import LawError, law, one_of
 from nnlab.runs.checkpoint import Interval
+from nnlab.runs.destination import check_model_name
 from nnlab.sweeps.constraints import Constraint, broken
 from nnlab.sweeps.options import plain
 from nnlab.sweeps.places import Places
@@ -18,6 +19,10 @@ from nnlab.sweeps.space import Choices, Space
 
 GRID_POINTS = 1_000_000
 """A grid is listed; a larger one is searched by other samplers."""
+
+OF_ALL_TRIALS = ("store", "tracking", "runtime", "preflight", "checkpoint_every")
+"""The keys of a config that say where and how, not what, is trained: nothing to search. One
+process of a trial cannot have other threads, and another BLAS kernel, than the one beside it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Definition:
     """Failed trials after which the sweep ends; 0 means any number."""
     fail_fast: bool = False
     """Does the first failed trial end the sweep?"""
+    register: str = ""
+    """The registered model in MLflow of which the best trial becomes a version; empty for none."""
     places: Places = field(default_factory=Places, compare=False, repr=False)
     """Where each part was written."""
 
@@ -71,7 +78,16 @@ class Definition:
             value = getattr(self, name)
             law(f"{name} >= {least}", value >= least, **{name: value})
         law("max_failures >= 0", self.max_failures >= 0, max_failures=self.max_failures)
+        if self.register:
+            check_model_name(register=self.register)
         law("lag needs deterministic: true", self.deterministic or not self.lag, lag=self.lag)
+        for key in self.space:
+            if key.split(".")[0] in OF_ALL_TRIALS:
+                raise LawError(
+                    f"{key} is the same for all trials of a sweep: give it one value, but got "
+                    f"{key}={self.space[key].plain}",
+                    key,
+                )
         interval = Interval.parse(self.time, "time")
         by_time = math.isinf(interval.steps) and math.isinf(interval.epochs)
         law("time is in seconds or minutes, or never", by_time, time=self.time)
@@ -130,7 +146,8 @@ class Definition:
         """The same as plain data."""
         several = len(self.metrics) > 1
         settings = (
-            "trials time epochs workers deterministic lag retries timeout max_failures fail_fast"
+            "trials time epochs workers deterministic lag retries timeout max_failures fail_fast "
+            "register"
         )
         return {
             "name": self.name,
@@ -147,6 +164,12 @@ class Definition:
 
     def _check_several(self) -> None:
         """Raise `LawError` for what cannot serve several objectives."""
+        if self.register:
+            raise LawError(
+                "several objectives have no best trial: leave register out, and choose one of the "
+                f"front with `nnlab register RUN NAME`, but got register={self.register}",
+                "register",
+            )
         if not isinstance(self.pruner, NoPruning):
             raise LawError(
                 "trials of several objectives are not pruned: a value cannot be worse than a "

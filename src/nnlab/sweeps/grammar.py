@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from nnlab.errors import UserError, first_line
-from nnlab.runs.compose import folders
+from nnlab.runs.compose import choices
 from nnlab.sweeps.space import Choices, Parameter, Range
 
 
@@ -39,8 +39,7 @@ def parameter_of(argument: str) -> tuple[str, Parameter] | None:
         )
     value: Any = override.value()
     if isinstance(value, Glob):
-        files = [file for folder in folders("conf") for file in (folder / key).glob("*.yaml")]
-        names = value.filter(sorted({file.stem for file in files}))
+        names = value.filter(choices(key))
         if not names:
             raise UserError(f"no choice of {key} fits {argument}")
         return key, Choices(tuple(names))

@@ -7,6 +7,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, Self
 
+from nnlab.runs import plugged
 from nnlab.runs.compose import folders
 from nnlab.runs.config import RunConfig, members, prepare
 from nnlab.runs.environment import code_version, digest
@@ -27,13 +28,15 @@ _OUTSIDE = (
     "timeout",
     "max_failures",
     "fail_fast",
+    "register",
 )
-"""Settings that say how long and how a sweep is worked on, not what it finds."""
+"""Settings that say how long and how a sweep is worked on and what becomes of its best trial, not
+what it finds."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The parts by key, as texts: experiment, sweep (its space among it), data, code."""
+    """The parts by key, as texts: experiment, sweep (its space among it), data, code, plugins."""
 
     parts: Mapping[str, str]
 
@@ -49,6 +52,7 @@ class Identity:
             {key: value for key, value in experiment if not key.startswith(places)}
             | dict(flatten(settings, "sweep."))
             | {"data": data, "code": code_version()}
+            | {f"plugin {module}": sha256 for module, sha256 in plugged.hashes().items()}
             | {f"conf/{group}": digest(_conf(group)) for group in chosen}
         )
 

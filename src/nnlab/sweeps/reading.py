@@ -37,6 +37,7 @@ _SETTINGS = {
     "timeout": float,
     "max_failures": int,
     "fail_fast": bool,
+    "register": str,
 }
 _OWN = ("metric", "direction", "sampler", "pruner", "constraints", *_SETTINGS)
 KEYS = ("experiment", *_OWN, "parameters")
@@ -114,7 +115,8 @@ def _defined(
             **settings,
         )
     except LawError as error:
-        raise places.refuse(f"{error} (of the sweep)", error.field) from error
+        place = ("parameters", error.field) if error.field in space else (error.field,)
+        raise places.refuse(f"{error} (of the sweep)", *place) from error
 
 
 def _kept(changed: Mapping[str, Parameter], key: str, spec: Any) -> Any:

@@ -17,6 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from nnlab.errors import UserError
+from nnlab.plugins import check_unchanged
+from nnlab.runs import plugged
 from nnlab.runs.environment import Environment
 from nnlab.runs.journal import JournalError, LockedError, read
 from nnlab.runs.past import JOURNAL
@@ -210,7 +212,11 @@ class Sweep:
         return Spent(number, ledger.count("FAILED"), self.seconds, epochs)
 
     def _submit(self, trial: Trial, environment: Environment) -> None:
-        """Hand an attempt at the trial to the engine, once the journal says so."""
+        """Hand an attempt at the trial to the engine, once the journal says so.
+
+        Raises `UserError` where a plugin was edited: it ends the command, not the study.
+        """
+        check_unchanged()
         number, run, resume = trial.number, trial.run, trial.begun
         assert run is not None
         attempt = trial.attempt + 1
@@ -248,7 +254,8 @@ class Sweep:
             self._heard.put(_Heard(number, attempt, outcome))
             return
         timeout = self.definition.timeout or math.inf
-        job = Job(number, config, self._study.id, environment, run, resume, timeout)
+        plugins = plugged.hashes()
+        job = Job(number, config, self._study.id, environment, run, resume, timeout, plugins)
         self._engine.submit(job, hear).add_done_callback(ended)
 
     def _listen(self) -> _Heard | None:

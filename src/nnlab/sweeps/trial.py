@@ -13,6 +13,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
 from nnlab.errors import UserError
+from nnlab.plugins import EditedError, load_same
 from nnlab.runs.config import RunConfig, parse
 from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
@@ -42,6 +43,8 @@ class Job:
     """Is that run there, to be gone on with?"""
     timeout: float = math.inf
     """Seconds after which it is stopped."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """The modules that are to be loaded, each with the hash of its source files."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def run_trial(job: Job, channel: Connection) -> None:
         outcome = _run(job, channel, begun)
     except KeyboardInterrupt as error:
         outcome = Outcome("KILLED", f"interrupted by {error}")
-    except UnequalError as error:
+    except (UnequalError, EditedError) as error:
         outcome = Outcome("LOST", str(error))
     except Exception as error:
         certain = isinstance(error, UserError)
@@ -110,6 +113,7 @@ def outcome_of(past: Past) -> Outcome | None:
 
 
 def _run(job: Job, channel: Connection, begun: list[str]) -> Outcome:
+    load_same(job.plugins)
     checked = parse(job.config)
     execution = Execution(checked)
     try:
