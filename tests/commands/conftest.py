@@ -74,6 +74,14 @@ class Lab:
         text = (self.store / "runs" / run / "journal.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
+    def journals(self):
+        """The journals by run, of all runs that have a first record: a kill may come before it."""
+        journals = {}
+        for run in self.runs():
+            with suppress(FileNotFoundError):
+                journals[run] = self.records(run)
+        return {run: journal for run, journal in journals.items() if journal}
+
     def wait_for_runs(self, process, known, number=1, seconds=60):
         """Wait until that many runs that are not `known` have a few reports each; their ids."""
         deadline = time.monotonic() + seconds

@@ -76,7 +76,7 @@ def test_bad_input_is_one_message_and_exit_code_2(bench, arguments, message):
 
 def test_help_says_how_it_is_used(bench):
     done = bench("check", "--help")
-    assert done.out.startswith("usage: nnlab check [OVERRIDE ...]")
+    assert done.out.startswith("usage: nnlab check [--plugin MODULE] [OVERRIDE ...]")
     assert "exit code" in done.out
     assert bare(bench)
 

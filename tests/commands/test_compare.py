@@ -1,6 +1,7 @@
 """`nnlab compare`: its numbers are those of the journals, read here by other means."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -41,7 +42,7 @@ def test_equal_runs_are_equal_in_all(three):
     )
     assert said["points"] == [{"all": points, "equal": points}]
     assert set(map(tuple, said["hashes"].values())) == {(True,)}
-    assert len(said["hashes"]) == 3
+    assert len(said["hashes"]) == 4
     assert said["environment"] == [[]]
     out = three("compare", first, second).out
     assert "config: the same" in out
@@ -125,13 +126,19 @@ def test_an_environment_that_differs_is_told(three):
     now, changed["packages"]["numpy"] = changed["packages"]["numpy"], "1.0.0"
     file.write_text(json.dumps(changed))
     try:
-        assert told(three, first, second)["environment"] == [[f"packages.numpy: {now} -> 1.0.0"]]
+        assert told(three, first, second)["environment"] == [
+            [{"key": "packages.numpy", "then": now, "now": "1.0.0", "can_change_bits": True,
+              "why": "it computes"}]
+        ]  # fmt: skip
         out = three("compare", first, second).out
         file.unlink()
-        assert told(three, first, second)["environment"] == [["it was not kept"]]
+        assert told(three, first, second)["environment"] == [None]
     finally:
         file.write_text(text)
-    assert f"environment of B and A: differs (A -> B):\n  packages.numpy: {now} -> 1.0.0\n" in out
+    differs = (
+        rf"differs \(A -> B\):\n  packages.numpy: {now} -> 1.0.0 +can change bits: it computes"
+    )
+    assert re.search(f"environment of B and A: {differs}", out)
 
 
 def test_values_that_are_not_finite_are_texts(bench):

@@ -211,8 +211,7 @@ def test_a_sweep_on_a_terminal_shows_a_table(bench, on_a_terminal):
 def changed(bench, *arguments, code=0):
     """`nnlab sweep mine` with arguments; the study it worked on, by what the store has."""
     done = bench("sweep", "mine", *arguments, code=code)
-    journals = [bench.records(run) for run in bench.runs()]
-    studies = [journal for journal in journals if journal[0]["kind"] == "study"]
+    studies = [one for one in bench.journals().values() if one[0]["kind"] == "study"]
     return done, sorted(studies, key=lambda journal: journal[0]["time"])
 
 
@@ -349,12 +348,11 @@ def test_a_sweep_that_was_killed_and_goes_on_is_whole_in_mlflow(lab, trained):
     said = r"goes on with study \w+: \d of 6 trials are done, \d (is|are) resumed"
     assert re.search(said, done.out)
     assert "not yet in MLflow" not in done.out
-    new = lab.runs() - known
-    journals = {run: lab.records(run) for run in new}
+    journals = {run: journal for run, journal in lab.journals().items() if run not in known}
     (parent,) = (run for run, journal in journals.items() if journal[0]["kind"] == "study")
     told = [record for record in journals[parent] if record["type"] == "told"]
     assert sorted(record["trial"] for record in told) == list(range(6))
-    assert new == {parent, *(record["run"] for record in told)}
+    assert journals.keys() == {parent, *(record["run"] for record in told)}
     for record in told:
         shown = lab.logged(record["run"])
         assert shown.tags["nnlab.trial_state"] == record["state"]

@@ -38,6 +38,14 @@ def test_tags_are_tags_and_the_later_wins():
     assert Translation()(tags).tags == {"a": "2", "b": "1"}
 
 
+def test_what_a_reproduction_says_of_another_run_is_a_tag_of_that():
+    said = [{"type": "reproduced", "of": "m", "tags": {"a": "1"}},
+            {"type": "reproduced", "of": "m", "tags": {"b": "x" * 9000}}]  # fmt: skip
+    entries = Translation()(said)
+    assert entries.tags == {}
+    assert entries.others == {"m": {"a": "1", "b": fitting_tag("x" * 9000)}}
+
+
 def test_what_is_not_known_is_passed_over():
     known = report(0, loss=1.0)
     other = [{"type": "asked", "trial": 0}, {"type": "of tomorrow"}, {"type": "end"}]

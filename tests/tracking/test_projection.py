@@ -455,3 +455,63 @@ def test_a_damaged_journal_is_an_error_that_says_where(store, finished):
     with pytest.raises(JournalError, match=f"is damaged at byte {second}: record 1 was expected"):
         projection.advance(last=True)
     projection.close()
+
+
+@pytest.fixture
+def reproduction(new_run):
+    """Makes a finished run that reproduced the run with that MLflow id; its directory."""
+
+    def make(original):
+        with new_run(kind="reproduction") as run:
+            report(run, [{"train/loss": 1.0}])
+            run.journal.append("reproduced", of=original, tags={"nnlab.reproduced": "identical"})
+        return run.path
+
+    return make
+
+
+def test_a_reproduction_tags_the_original(store, database, sent, reproduction):
+    original = sent().run_id
+    before = database.tags(original)
+    projection = Projection(reproduction(original), store)
+    projection.advance(last=True)
+    assert projection.done
+    assert database.tags(original) == before | {"nnlab.reproduced": "identical"}
+    assert "nnlab.reproduced" not in database.tags(projection.run_id)
+
+
+def test_an_original_that_cannot_be_tagged_does_not_keep_the_reproduction_out(
+    store, database, sent, reproduction, capsys
+):
+    gone = sent().run_id
+    store.client.delete_run(gone)
+    for original in (gone, "0" * 32, "no id at all"):
+        projection = Projection(reproduction(original), store)
+        projection.advance(last=True)
+        assert projection.done
+        assert database.run(projection.run_id)[1] == "FINISHED"
+        assert f"run {original} could not be tagged: " in capsys.readouterr().err
+    assert "nnlab.reproduced" not in database.tags(gone)
+
+
+def test_a_server_that_does_not_answer_is_told_of_the_original_later(
+    store, database, sent, reproduction, monkeypatch
+):
+    original = sent().run_id
+    projection = Projection(reproduction(original), store)
+    log_batch = store.client.log_batch
+
+    def away(run, **what):
+        if run == original:
+            raise MlflowException("no answer")
+        log_batch(run, **what)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client, "log_batch", away)
+        patch.setattr(type(store), "reachable", lambda store: False)
+        with pytest.raises(MlflowException, match="no answer"):
+            projection.advance(last=True)
+    assert not projection.done
+    projection.advance(last=True)
+    assert projection.done
+    assert database.tags(original)["nnlab.reproduced"] == "identical"

@@ -12,12 +12,13 @@ from nnlab.runs.runtime import pin_config
 if TYPE_CHECKING:
     from nnlab.training.preflight.card import Card
 
-USAGE = """usage: nnlab check [OVERRIDE ...]
+USAGE = """usage: nnlab check [--plugin MODULE] [OVERRIDE ...]
 
 Checks an experiment before money is spent on it: gradients against differences, the initial loss
 against its formula, batches, labels, averages; and that it can learn. Keeps nothing.
 
 overrides   as for `nnlab train`: model=linear loss=hinge optimizer.lr=0.05
+--plugin    a module with components of your own, also of `nnlab train`; it may be given again
 
 exit code   0 if every check is green, 1 if one is red, 2 for bad input
 """

@@ -6,18 +6,20 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nnlab.commands.info import directory, fetched, logged, plain
 from nnlab.commands.options import check_uri, found_store, parser
-from nnlab.commands.reproduce import HASHES
 from nnlab.errors import UserError
+from nnlab.reproduction.comparison import CALLED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nnlab.reproduction.environment import Row
     from nnlab.runs.comparison import Comparison, Side
 
 PICTURE = "compare.png"
@@ -86,17 +88,12 @@ def _check(sides: Sequence[Side]) -> None:
         )
 
 
-def _environments(comparison: Comparison) -> list[list[str]]:
-    """Of each side but the first: how its environment differs."""
-    from nnlab.reproduce import environment_differences
+def _environments(comparison: Comparison) -> list[list[Row] | None]:
+    """Of each side but the first: how its environment differs; None where it was not kept."""
+    from nnlab.reproduction.environment import judged
 
     first, *others = (side.environment for side in comparison.sides)
-    return [
-        list(environment_differences(first, one))
-        if first is not None and one is not None
-        else ["it was not kept"]
-        for one in others
-    ]
+    return [None if first is None or one is None else judged(first, one) for one in others]
 
 
 def _told(comparison: Comparison) -> dict[str, object]:
@@ -108,7 +105,10 @@ def _told(comparison: Comparison) -> dict[str, object]:
         "metrics": comparison.final(),
         "points": [{"all": every, "equal": same} for every, same in comparison.points()],
         "hashes": comparison.hashes(),
-        "environment": _environments(comparison),
+        "environment": [
+            None if rows is None else [asdict(row) for row in rows]
+            for rows in _environments(comparison)
+        ],
         "curves": {
             "over": _over(comparison),
             "at": comparison.common(),
@@ -138,12 +138,8 @@ def _show(comparison: Comparison) -> None:
     say("")
     for line in _equal(comparison):
         say(line)
-    for k, differences in enumerate(_environments(comparison), 1):
-        words = "the same" if not differences else "differs"
-        say(f"environment of {_letter(k)} and A: {words}{' (A -> ' * bool(differences)}"
-            f"{_letter(k) + '):' if differences else ''}")  # fmt: skip
-        for difference in differences:
-            say(f"  {difference}")
+    for k, rows in enumerate(_environments(comparison), 1):
+        _show_environment(_letter(k), rows)
     say("")
     common = comparison.common()
     if not common:
@@ -154,6 +150,17 @@ def _show(comparison: Comparison) -> None:
             continue
         console.print(_table(f"{name}, {_over(comparison)}", len(sides), _rows(common, curves)))
         say("")
+
+
+def _show_environment(letter: str, rows: list[Row] | None) -> None:
+    from nnlab.commands.console import console, say
+    from nnlab.commands.judgement import judged
+
+    if rows:
+        say(f"environment of {letter} and A: differs (A -> {letter}):")
+        console.print(judged(rows, "--json"))
+    else:
+        say(f"environment of {letter} and A: {'it was not kept' if rows is None else 'the same'}")
 
 
 def _table(title: str, sides: int, rows: Iterator[Sequence[str]]) -> Table:
@@ -196,7 +203,7 @@ def _equal(comparison: Comparison) -> Iterator[str]:
     words = {True: "the same", False: "different", None: "not known of both"}
     for tag, answers in comparison.hashes().items():
         for k, answer in enumerate(answers, 1):
-            yield f"{HASHES[tag]} of {_letter(k)} and A: {words[answer]}"
+            yield f"{CALLED[tag]} of {_letter(k)} and A: {words[answer]}"
 
 
 def _rows(common: Sequence[float], curves: list[list[float | None]]) -> Iterator[Sequence[str]]:

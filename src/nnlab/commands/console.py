@@ -3,16 +3,41 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from nnlab.escaping import LINES, escaped
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 
+
+class _Escaped:
+    """The same with what cannot be seen of its texts spelled out."""
+
+    def __init__(self, of: ConsoleRenderable) -> None:
+        self.of = of
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.of, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(escaped(segment.text, LINES), segment.style)
+
+
+class _Escaping(RenderHook):
+    """What is printed may have been written by others: only our own styles reach a terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(one) for one in renderables]
+
+
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 """A pipe has no width: lines are not broken there."""
+console.push_render_hook(_Escaping())
 
 
 def say(text: str, style: str = "") -> None:

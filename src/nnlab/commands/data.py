@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nnlab.commands.console import console, say
 from nnlab.commands.fetching import show_fetch, size
-from nnlab.commands.options import Parser
+from nnlab.commands.options import ABOUT_PLUGINS, Parser
 from nnlab.data.sources.named import Named
 from nnlab.data.sources.source import Source
 from nnlab.errors import UserError
@@ -20,7 +20,11 @@ from nnlab.runs.registry import GROUPS
 
 def run(arguments: Sequence[str]) -> int:
     """Exit code 0, or 2 if a data set is not known or cannot be had."""
-    made = Parser(prog="nnlab data", description="Data sets: which there are, what is in them.")
+    made = Parser(
+        prog="nnlab data",
+        description="Data sets: which there are, what is in them.",
+        epilog=ABOUT_PLUGINS,
+    )
     commands = made.add_subparsers(dest="what", required=True, metavar="list | fetch | info")
     commands.add_parser("list", help="every data set, and whether its files are here")
     fetched = commands.add_parser("fetch", help="download the files of data sets")

@@ -16,7 +16,7 @@ from nnlab.runs.destination import own_database
 from nnlab.runs.past import directories, find, glance
 
 if TYPE_CHECKING:
-    from nnlab.reproduce import Logged
+    from nnlab.reproduction.logged import Logged
 
 _BEST_OF = "best of "
 
@@ -109,7 +109,7 @@ def _tracked(store: Path, selector: str, uri: str | None) -> dict[str, Any]:
 
 def fetched(store: Path, selector: str, uri: str | None, folder: Path) -> tuple[Logged, str]:
     """The run as the tracker knows it, its files in `folder`, and the tracker that was asked."""
-    from nnlab.reproduce import fetch
+    from nnlab.reproduction.logged import fetch
     from nnlab.tracking.sent import sqlite_file
 
     place = uri or own_database(store)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
+from string import ascii_letters, digits
 from typing import Any
 
 from nnlab.commands.console import console, results, say
 from nnlab.commands.tracked import counted
 from nnlab.data import leaks
+from nnlab.escaping import escaped
 from nnlab.runs.about import leaks_of
 
 _WIDTH = 13
+_PLAIN = {*ascii_letters, *digits, *"_-+=.,:/%@"}
+"""Characters that no shell takes for anything else."""
 _CLASSES = 12
 """Of so many classes the counts are shown; of more, the smallest and the largest."""
 
 
 def show(told: Mapping[str, Any]) -> None:
     """Print what is known of a run."""
-    say(f"{told['name']}  run {told['run']}", "bold")
+    say(escaped(f"{told['name']}  run {told['run']}"), "bold")
     for label, text in _lines(told):
-        say(f"{label:<{_WIDTH}}{text}")
+        say(f"{label:<{_WIDTH}}{escaped(text)}")
     metrics = told["metrics"]
     if any(key.startswith("train/") for key in metrics):
         console.print(results(metrics))
@@ -93,4 +98,4 @@ def _listed(names: list[str], number: int) -> str:
 
 
 def _quoted(override: str) -> str:
-    return f"'{override}'" if set(override) & set(" []{}'\"") else override
+    return quote(override) if set(override) - _PLAIN else override

@@ -36,7 +36,7 @@ settings of the sweep   trials=40 time="10 minutes" epochs=2000 workers=2
                         pruner=median|halving|hyperband|patient|threshold|wilcoxon|none
                         metric=validation/loss direction=minimize|maximize sweep.seed=0
                         deterministic=true lag=4 retries=1 timeout=60
-                        max_failures=3 fail_fast=true
+                        max_failures=3 fail_fast=true register=NAME
 parameters              optimizer.lr='tag(log, interval(1e-4, 1))' model.hidden='choice([32],[64])'
 overrides               of the experiment, as for `nnlab train`: data=iris model.hidden=[32]
 
@@ -44,6 +44,8 @@ options:
   --fresh    begin a new study, also where one could be gone on with
   --fork     begin a new study that knows the results of the last one of that name
   --dry-run  show the space, the first suggestions and an estimate of the cost; keep nothing
+  --plugin MODULE
+             with components of your own, for this command and its trials; it may be given again
 
 sweeps: {sweeps}
 """
@@ -90,18 +92,22 @@ def search(definition: Definition, option: str = "") -> int:
     from nnlab.sweeps.identity import Identity
     from nnlab.sweeps.studies import Study, choose, choosing
 
+    if definition.register:
+        _check_registrable(config)
     identity, environment = Identity.of(definition, config), capture()
     with Trackers() as trackers:
         with choosing(config.store):
             begun = choose(definition, identity, config, environment, option)
         if isinstance(begun, Study):
-            return _shown(begun, config)
+            best = begun.ledger.best
+            code = _shown(begun, config)
+            return _with_best_registered(code, best.run if best else None, definition, config)
         trackers.follow(begun.run.path, config)
         if begun.instead_of:
             trackers.follow(begun.instead_of, config)
         code = _driven(definition, candidates, config, environment, begun, trackers)
     _say_where_the_report_is(begun.run, config)
-    return code
+    return _with_best_registered(code, trackers.best, definition, config)
 
 
 def _driven(
@@ -143,6 +149,40 @@ def _driven(
     return 0 if sweep.ledger.best and not sweep.end.failed else 1
 
 
+def _check_registrable(config: RunConfig) -> None:
+    """Raise `UserError` where a sweep's best trial could not be registered: before the first."""
+    from nnlab.runs.config import members
+
+    if config.tracking.uri is None:
+        raise UserError("register needs MLflow's registry, but got tracking=none")
+    if (trainings := len(members(config))) > 1:
+        raise UserError(
+            f"a trial of {trainings} trainings (seeds, folds) is {trainings} models: leave "
+            "register out, and register one of its runs with `nnlab register RUN NAME`"
+        )
+
+
+def _with_best_registered(
+    code: int, best: str | None, definition: Definition, config: RunConfig
+) -> int:
+    """Register the best trial, where that is wanted and all went well; the exit code."""
+    from nnlab.commands.console import say
+    from nnlab.commands.register import register
+
+    name = definition.register
+    if not name or code or best is None:
+        if name:
+            say("no model is registered: the sweep has not come to a good end", "yellow")
+        return code
+    try:
+        register(config.store / "runs" / best, name, config.tracking.uri)
+    except UserError as error:
+        say(f"no model is registered: {error}", "red")
+        say(f"to register it later: nnlab register {best} {name}{store_option(config.store)}")
+        return 1
+    return 0
+
+
 def _follow(trackers: Trackers, sweep: Sweep, config: RunConfig, *, unsent: bool = False) -> None:
     """Show the trials' runs; or those from before that MLflow has not completely."""
     from nnlab.tracking.sent import complete
@@ -169,7 +209,7 @@ def _say_where_the_report_is(study: Run, config: RunConfig) -> None:
 def _say_what_differs(study: Run, environment: Environment) -> None:
     """What has changed since the study was begun."""
     from nnlab.commands.console import say
-    from nnlab.reproduce import environment_differences
+    from nnlab.reproduction.environment import environment_differences
     from nnlab.runs.environment import recorded
 
     if study.journal.past:

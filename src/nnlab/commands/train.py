@@ -81,16 +81,18 @@ class Trainings(ExitStack):
         from nnlab.commands.console import say
         from nnlab.commands.fetching import provide
         from nnlab.data import fingerprint
-        from nnlab.reproduce import environment_differences
+        from nnlab.reproduction.environment import environment_differences
         from nnlab.runs.config import parse
         from nnlab.runs.environment import recorded
         from nnlab.runs.execution import Execution
+        from nnlab.runs.plugged import made_with
         from nnlab.runs.run import Run
 
         run = Run.reopen(path)
         try:
             run.past.check_resumable(logged)
-            checked = parse(config)
+            with made_with(recorded(path)):
+                checked = parse(config)
             provide(checked.experiment.data)
             with fingerprint.anew():
                 execution = Execution(checked)

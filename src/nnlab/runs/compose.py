@@ -14,6 +14,7 @@ import yaml
 
 from nnlab.errors import UserError, first_line
 from nnlab.names import nearest
+from nnlab.runs import plugged
 from nnlab.runs.plain import Config, flatten
 
 VERSION_BASE = "1.3"
@@ -32,6 +33,15 @@ def folders(folder: str) -> list[Path]:
     return [own, ours] if own.is_dir() and own.resolve() != ours else [ours]
 
 
+def choices(group: str) -> list[str]:
+    """The names that can be chosen in a group: those of its files, and those of plugins."""
+    return sorted({*_of_files(group), *plugged.choices(group)})
+
+
+def _of_files(group: str) -> set[str]:
+    return {file.stem for folder in folders("conf") for file in (folder / group).glob("*.yaml")}
+
+
 def compose(overrides: Sequence[str]) -> Config:
     """The config that these overrides of `conf/train.yaml` make, resolved."""
     from hydra import compose as hydra_compose
@@ -40,6 +50,7 @@ def compose(overrides: Sequence[str]) -> Config:
     from omegaconf import OmegaConf
 
     _search_working_directory_first()
+    _offer_choices_of_plugins()
     with (
         readable_errors(overrides),
         initialize_config_dir(str(packaged("conf")), version_base=VERSION_BASE),
@@ -64,6 +75,7 @@ def run_app(
     import hydra
 
     _search_working_directory_first()
+    _offer_choices_of_plugins()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [argument for argument in arguments if argument not in flags]
@@ -108,7 +120,7 @@ def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
         except UnicodeEncodeError as error:
             raise UserError(f"{override!r} is not UTF-8") from error
     from hydra.errors import HydraException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
         yield
@@ -119,6 +131,8 @@ def readable_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise UserError(f"a config is not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:  # Hydra's, of a group that is no name
         raise UserError(f"{first_line(error)} ({' '.join(overrides)})") from error
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no default: give {error.full_key}=...") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explained(str(error), overrides) or _chain(error)) from error
 
@@ -133,14 +147,27 @@ def _quoting(override: str) -> str:
 
 
 def _explained(message: str, overrides: Sequence[str]) -> str | None:
-    """The two common mistakes in our words: a choice or a key that is not there."""
+    """The common mistakes in our words: a choice or a key that is not there, a search that is
+    asked of what does not search."""
+    if several := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '(.+)'", message):
+        return (
+            f"{several[1]} is several experiments: `nnlab train -m` runs them one after another, "
+            "`nnlab sweep` searches for the best (a list has brackets: [1,2])"
+        )
+    if "BasicSweeper does not support" in message:
+        return (
+            "a grid has no ranges of numbers (interval): add hydra/sweeper=nnlab, or use "
+            "`nnlab sweep`, which search them"
+        )
+    if re.search(r"Could not override 'hydra\.sweeper\.", message):
+        return f"{first_line(ValueError(message))} It may need hydra/sweeper=nnlab as well"
     if choice := re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message):
         group, name = choice.groups()
-        files = [file for folder in folders("conf") for file in (folder / group).glob("*.yaml")]
-        known = sorted({file.stem for file in files})
+        known = choices(group)
+        near = nearest(name, known)
         return (
-            f"{group} has no choice {name}{nearest(name, known)}; "
-            f"the choices are {', '.join(known) or 'none'}"
+            f"{group} has no choice {name}{near}; the choices are {', '.join(known) or 'none'}"
+            f"{'' if near or '/' in group else plugged.hint()}"
         )
     if override := re.search(r"Could not override '(.+)'", message):
         key = override[1]
@@ -182,3 +209,13 @@ def _search_working_directory_first() -> None:
                 search_path.prepend(provider="working directory", path=f"file://{folder}")
 
     Plugins.instance().register(WorkingDirectoryFirst)
+
+
+def _offer_choices_of_plugins() -> None:
+    """Have Hydra find what plugins offer and no file says. (A file would be merged with it.)"""
+    from hydra.core.config_store import ConfigStore
+
+    for group in plugged.groups():
+        for name, content in plugged.choices(group).items():
+            if name not in _of_files(group):
+                ConfigStore.instance().store(name, dict(content), group, provider="nnlab")

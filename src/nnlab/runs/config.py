@@ -11,13 +11,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from nnlab.core.laws import LawError
+from nnlab.core.laws import LawError, shortened
 from nnlab.data.validation import KFold
 from nnlab.errors import UserError
 from nnlab.names import nearest
 from nnlab.runs.checkpoint import Interval
 from nnlab.runs.destination import Tracking
 from nnlab.runs.plain import Config
+from nnlab.runs.plugged import MissingComponentError, hint
 from nnlab.runs.registry import GROUPS
 from nnlab.runs.runtime import Runtime
 from nnlab.training.experiment import Experiment
@@ -59,6 +60,8 @@ KEYS = (
     "store",
 )
 
+MOST = 1_000
+"""Trainings of one run: they are in memory together."""
 _KEYS = {
     "fraction": "validation.fraction",
     "weights": "weighting.weights",
@@ -112,11 +115,11 @@ def parse(config: Config) -> RunConfig:
     )
 
 
-def prepare(config: RunConfig, until: int | None = None) -> Training:
+def prepare(config: RunConfig, until: int | None = None, trainings: int = 1) -> Training:
     """The training that a config describes, ready to start; raises `UserError` where its parts
-    do not fit each other. `until` ends it after that step."""
+    do not fit each other, or so many like it the memory. `until` ends it after that step."""
     try:
-        return Training(config.experiment, until)
+        return Training(config.experiment, until, trainings)
     except LawError as error:
         chosen = [f"{key}={config.plain[key]['name']}" for key in ("loss", "data")]
         shown = {"loss": ", ".join(chosen), "data": chosen[1], **_KEYS}
@@ -129,6 +132,12 @@ def prepare(config: RunConfig, until: int | None = None) -> Training:
 def members(config: RunConfig) -> list[RunConfig]:
     """The configs of its trainings: one for each seed, and within a seed one for each fold."""
     experiment, plain = config.experiment, config.plain
+    folds = experiment.validation.folds if isinstance(experiment.validation, KFold) else 1
+    if experiment.seeds * folds > MOST:
+        raise UserError(
+            f"`seeds * folds <= {MOST}` must hold, but got {experiment.seeds} * {folds} trainings "
+            "(seeds, validation.folds)"
+        )
     divided = (
         [{"name": "fold", **asdict(fold)} for fold in experiment.validation.members()]
         if isinstance(experiment.validation, KFold)
@@ -147,12 +156,12 @@ def build(group: str, config: Any, at: str = "") -> Any:
     """The component that `config` describes: its `name` picks the class, the rest is checked."""
     at = at or group
     if not isinstance(config, Mapping):
-        raise UserError(f"{at} must be a mapping with a name, but got {at}={config!r}")
+        raise UserError(f"{at} must be a mapping with a name, but got {at}={_shown(config)}")
     known, name = GROUPS[group], config.get("name")
     if not isinstance(name, str) or name not in known:
-        raise UserError(
-            f"{at}.name must be one of {', '.join(sorted(known))}, but got {at}.name={name!r}"
-            f"{nearest(name, known)}"
+        raise MissingComponentError(
+            f"{at}.name must be one of {', '.join(sorted(known))}, but got {at}.name={_shown(name)}"
+            f"{nearest(name, known) or hint()}"
         )
     kinds = get_type_hints(known[name])
     accepted = [field.name for field in fields(known[name])]
@@ -175,47 +184,51 @@ def checked(value: Any, kind: Any, at: str) -> Any:
     """`value`, if it is of the kind that a field's annotation says."""
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{at} must be a list, but got {at}={value!r}")
+            raise UserError(f"{at} must be a list, but got {at}={_shown(value)}")
         return tuple(checked(item, get_args(kind)[0], f"{at}[{k}]") for k, item in enumerate(value))
     if float in (kind, *get_args(kind)):  # a float, or a Hyper
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise UserError(f"{at} must be a number, but got {at}={value!r}")
+            raise UserError(f"{at} must be a number, but got {at}={_shown(value)}")
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise UserError(f"{at} must be finite, but got {at}={_shortened(value)}")
+            raise UserError(f"{at} must be finite, but got {at}={_shown(value)}")
         return number
     kinds = get_args(kind) or (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         words = " or ".join(_WORDS[one] for one in kinds)
-        raise UserError(f"{at} must be {words}, but got {at}={value!r}")
+        raise UserError(f"{at} must be {words}, but got {at}={_shown(value)}")
     if isinstance(value, int) and not np.iinfo(np.int64).min <= value <= np.iinfo(np.int64).max:
-        raise UserError(f"{at} must fit 64 bits, but got {at}={_shortened(value)}")
+        raise UserError(f"{at} must fit 64 bits, but got {at}={_shown(value)}")
+    if isinstance(value, str) and "\0" in value:  # no name of a file or column has one
+        raise UserError(f"{at} must have no NUL character, but got {at}={_shown(value)}")
     return value
 
 
-def _shortened(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value for a message; Python refuses to write out very large integers."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
-    return repr(value)
+    return shortened(repr(value))
 
 
 def _several(group: str, config: Any) -> tuple[Any, ...]:
     """The components of a mapping from their names to the rest of them, in its order."""
     if not isinstance(config, Mapping):
-        raise UserError(f"{group} must be a mapping by name, but got {group}={config!r}")
+        raise UserError(f"{group} must be a mapping by name, but got {group}={_shown(config)}")
     parts, known = [], GROUPS[group]
     for name, arguments in config.items():
         if name not in known:
-            raise UserError(
-                f"{group} has no {name}{nearest(name, known)}; it has {', '.join(sorted(known))}"
+            near = nearest(name, known)
+            raise MissingComponentError(
+                f"{group} has no {shortened(str(name))}{near}; it has {', '.join(sorted(known))}"
+                f"{'' if near else hint()}"
             )
         at = f"{group}.{name}"
         if not isinstance(arguments, Mapping):
-            raise UserError(f"{at} must be a mapping, but got {arguments!r}")
+            raise UserError(f"{at} must be a mapping, but got {_shown(arguments)}")
         if "name" in arguments:
             raise UserError(f"{at}.name is not a key of the config: it is named by {at}")
         parts.append(build(group, {"name": name, **arguments}, at))
@@ -225,7 +238,8 @@ def _several(group: str, config: Any) -> tuple[Any, ...]:
 def _known(given: Mapping[Any, Any], accepted: tuple[str, ...] | list[str], prefix: str) -> None:
     for key in given:
         if key not in accepted:
+            named = f"{prefix}{shortened(str(key))}"
             raise UserError(
-                f"{prefix}{key} is not a key of the config{nearest(key, accepted)}; "
+                f"{named} is not a key of the config{nearest(key, accepted)}; "
                 f"known here: {', '.join(accepted) or 'nothing'}"
             )

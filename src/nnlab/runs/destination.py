@@ -13,6 +13,17 @@ _URI = re.compile(r"sqlite:///.+|(https?|postgresql|mysql)(\+\w+)?://[^\s/]+(/\S
 _NAME = re.compile(r"\w[\w .-]{0,199}", re.ASCII)  # it also names a folder of artifacts
 
 
+def check_model_name(**name: str) -> None:
+    """Raise `LawError` unless a model can be registered under that name."""
+    ((field, got),) = name.items()
+    if not _NAME.fullmatch(got):
+        raise LawError(
+            "a registered model is named by letters, digits and - _ . or spaces, beginning with a "
+            f"letter or digit, but got {field}={got!r}",
+            field,
+        )
+
+
 class Tracking(Protocol):
     """A place where runs are shown, or none."""
 

@@ -3,8 +3,10 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,12 +17,22 @@ from typing import Any
 import numpy as np
 
 from nnlab import __version__
+from nnlab.runs import plugged
 from nnlab.runs.past import ENVIRONMENT
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "mlflow", "optuna")
 
 _READ_ONLY = ("--no-optional-locks",)
 """Killed in the middle, git would leave a lock that blocks the user's own git."""
+_PLAIN_DIFF = (
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-relative",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
+"""A diff that can be applied, however the user likes to read them."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +40,30 @@ class Environment:
     """What `environment.json` and `uncommitted.diff` of a run hold."""
 
     facts: Mapping[str, Any]
-    diff: str
+    diff: str | None
+    """None where the code differs from its commit and git did not tell how."""
 
 
 def capture() -> Environment:
-    """The environment of this process."""
+    """The environment of this process.
+
+    Where the code is not as in its commit and git does not tell the difference (it failed, took
+    too long, or somebody edits the code at this moment), there is a warning, and `git.diff` of the
+    facts is null.
+    """
     facts = _facts()
-    return Environment(facts, uncommitted_diff() if facts["git"]["dirty"] else "")
+    git = facts["git"]
+    if git["dirty"] is False or git == {"commit": None, "dirty": None}:
+        return Environment(facts, "")
+    diff = uncommitted_diff()
+    if diff is None or (git["dirty"] and not diff):
+        warnings.warn(
+            "the code is not as in its commit, and git did not tell the difference: "
+            "uncommitted.diff is not kept",
+            stacklevel=2,
+        )
+        return Environment({**facts, "git": {**git, "diff": None}}, None)
+    return Environment(facts, diff)
 
 
 def recorded(path: Path) -> Mapping[str, Any]:
@@ -48,6 +77,7 @@ def _facts() -> dict[str, Any]:
         "nnlab": __version__,
         "git": git_state(),
         "code": code_version(),
+        "plugins": plugged.plugins(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "installed": _installed(),
@@ -85,11 +115,21 @@ def git_state() -> dict[str, Any]:
     }
 
 
-def uncommitted_diff() -> str:
-    """What `git diff HEAD` says of the code that runs, and the names of untracked files."""
-    diff = _git("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD") or ""
-    untracked = _git("ls-files", "--others", "--exclude-standard") or ""
+def uncommitted_diff() -> str | None:
+    """What `git diff HEAD` says of the code that runs, and the names of untracked files; a byte
+    that is no UTF-8 is a surrogate (`surrogateescape`). None where git does not tell."""
+    diff = _git("diff", *_PLAIN_DIFF, "--binary", "HEAD")
+    untracked = _git("ls-files", "--others", "--exclude-standard")
+    if diff is None or untracked is None:
+        return None
     return diff + "".join(f"# untracked: {name}\n" for name in untracked.splitlines())
+
+
+def changed_since(commit: str) -> list[str] | None:
+    """The files of the code that runs that are not as in that commit, be they committed or not, by
+    their paths in the repository; None where git does not tell. `commit` is a full hash."""
+    changed = _git("diff", "--no-ext-diff", "--name-only", "--no-relative", commit, "--")
+    return None if changed is None else changed.splitlines()
 
 
 def _git(*arguments: str) -> str | None:
@@ -98,15 +138,13 @@ def _git(*arguments: str) -> str | None:
         done = subprocess.run(
             ["git", *_READ_ONLY, "-C", str(Path(__file__).parent), *arguments],  # noqa: S607
             capture_output=True,
-            text=True,
-            errors="replace",
             timeout=10,
             env={key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout
+    return done.stdout.decode(errors="surrogateescape")  # with the ends of its lines
 
 
 def _version(package: str) -> str | None:
@@ -124,14 +162,21 @@ def _installed() -> dict[str, str]:
 
 
 def _blas() -> list[dict[str, Any]]:
+    """The libraries of BLAS that are loaded, NumPy's own first. The system lists them in no fixed
+    order, and SciPy's is there only where something has imported it."""
     from threadpoolctl import threadpool_info
 
     kept = ("internal_api", "version", "architecture", "num_threads")
+    loaded = [library for library in threadpool_info() if library.get("user_api") == "blas"]
     return [
         {key: library.get(key) for key in kept}
-        for library in threadpool_info()
-        if library.get("user_api") == "blas"
+        for library in sorted(loaded, key=lambda one: (not _of_numpy(one), one["filepath"]))
     ]
+
+
+def _of_numpy(library: Mapping[str, Any]) -> bool:
+    """Is the library in NumPy's wheel (`numpy.libs`, `numpy/.dylibs`)?"""
+    return any(re.match(r"numpy\b", part) for part in Path(library["filepath"]).parts[-3:-1])
 
 
 def _cpu_features() -> list[str]:

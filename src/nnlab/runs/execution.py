@@ -51,16 +51,16 @@ class Execution:
 
     def __init__(self, config: RunConfig, until: int | None = None) -> None:
         """`until` ends it after that step, as in `Training`."""
-        self.folds = len(config.experiment.validation.members())
-        self.seeds = config.experiment.seeds
         self.until = until
         self.budget = min(
             (rule.seconds for rule in config.experiment.stopping if isinstance(rule, TimeBudget)),
             default=inf,
         )
         configs = members(config)
+        self.seeds = config.experiment.seeds
+        self.folds = len(configs) // self.seeds
         each = until if len(configs) == 1 else _NEVER  # several share the clock of `_together`
-        trainings = [(one, prepare(one, each)) for one in configs]
+        trainings = [(one, prepare(one, each, len(configs))) for one in configs]
         self.members = [Member(one, training, training.start()) for one, training in trainings]
         totals = [training.total for _, training in trainings]
         self.total = None if None in totals else max(total or 0 for total in totals)

@@ -45,6 +45,8 @@ HASHES = (
     "nnlab.batches_sha256",
 )
 """The tags that say whether two runs are equal."""
+PLUGINS = "nnlab.plugins"
+"""The tag that names the plugins of a run that has any."""
 
 
 class UnequalError(Exception):
@@ -80,7 +82,7 @@ class Run:
         self._ended: dict[str, Any] | None = None
         self.environment = environment or capture()
         facts, diff = self.environment.facts, self.environment.diff
-        files = {CONFIG: dump(config), ENVIRONMENT: json.dumps(facts, indent=2), DIFF: diff}
+        files = {CONFIG: dump(config), ENVIRONMENT: json.dumps(facts, indent=2), DIFF: diff or ""}
         self.path = new_directory(store / "runs" / self.id, files)
         start = {
             "run": self.id,
@@ -95,6 +97,7 @@ class Run:
                 "nnlab.version": facts["nnlab"],
                 "nnlab.git_commit": str(facts["git"]["commit"]),
                 "nnlab.git_dirty": str(facts["git"]["dirty"]),
+                **({PLUGINS: ", ".join(facts["plugins"])} if facts.get("plugins") else {}),
                 **(tags or {}),
             },
             **(more or {}),
@@ -256,7 +259,11 @@ def new_directory(path: Path, files: Mapping[str, str]) -> Path:
     try:
         path.mkdir(parents=True)
         made = True
-        written = {path / name: text.encode() for name, text in files.items() if text}
+        written = {
+            path / name: text.encode(errors="surrogateescape")
+            for name, text in files.items()
+            if text
+        }
         for file, content in written.items():
             file.write_bytes(content)
         for file in written:  # all are written: the disk may take them together

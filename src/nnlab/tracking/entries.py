@@ -42,6 +42,8 @@ class Entries:
     points: list[Point] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
+    others: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags of other runs, by their MLflow ids."""
     revived: bool = False
 
 
@@ -67,6 +69,9 @@ class Translation:
                         entries.tags[LEAKS] = told(leaks_of(record))
                 case "tags":
                     entries.tags |= record["tags"]
+                case "reproduced":
+                    tags = {key: fitting_tag(value) for key, value in record["tags"].items()}
+                    entries.others.setdefault(record["of"], {}).update(tags)
                 case "resumed":
                     entries.tags |= Owner.of(record["owner"]).tags
                     entries.revived = True

@@ -5,6 +5,8 @@ so sending one again, after a failure whose outcome is unknown, changes nothing.
 """
 
 import getpass
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
@@ -14,7 +16,7 @@ from typing import IO
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from nnlab.errors import UserError
+from nnlab.errors import UserError, first_line
 from nnlab.plots.curves import learning_curves, save, search_history
 from nnlab.runs.atomic import ASIDE
 from nnlab.runs.journal import JournalReader, Record, being_written
@@ -184,11 +186,24 @@ class Projection:
             )
         if entries.inputs:
             self.store.client.log_inputs(self.run_id, [_dataset(one) for one in entries.inputs])
+        for run, tags in entries.others.items():
+            self._tell(run, tags)
         if entries.revived:
             for key in LAST_WORDS:
                 self.store.remove_tag(self.run_id, key)
             self.store.client.set_tag(self.run_id, "nnlab.status", "RUNNING")
             self.store.client.update_run(self.run_id, "RUNNING")
+
+    def _tell(self, run: str, tags: Mapping[str, str]) -> None:
+        """Tag another run. Should the server refuse that (it is deleted, or for reading only), this
+        run is no less complete; should it not answer, it is tried again."""
+        try:
+            said = [RunTag(key, value) for key, value in tags.items()]
+            self.store.client.log_batch(run, tags=said)
+        except Exception as error:  # whatever MLflow, its database or its server raises
+            if not self.store.reachable():
+                raise
+            print(f"run {run} could not be tagged: {first_line(error)}", file=sys.stderr)
 
     def _create(self) -> None:
         """Make the run, unless an earlier attempt did."""
