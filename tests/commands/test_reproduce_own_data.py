@@ -25,8 +25,10 @@ def gone(lab, trained, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "t.csv"
     shutil.move(folder / "t.csv", kept)
     folder.rmdir()
-    shutil.rmtree(lab.store / "runs" / run)
-    return kept, run, f"sqlite:///{lab.database}"
+    directory = lab.store / "runs" / run
+    shutil.move(directory, kept.with_name(run))
+    yield kept, run, f"sqlite:///{lab.database}"
+    shutil.move(kept.with_name(run), directory)  # others count on the store being whole
 
 
 def fingerprint(path):

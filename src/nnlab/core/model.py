@@ -18,7 +18,7 @@ from nnlab.core.layout import Layout
 from nnlab.core.normalisation import BatchNorm
 
 IDENTITY = "identity"
-DEEPEST = 1000
+DEEPEST = 10_000
 """Hidden layers: more are a slip of the pen, and no forward pass through them ends soon."""
 _PLAIN_TRAINING = Mode(training=True)
 OUTPUTS = (IDENTITY, *ACTIVATIONS)
