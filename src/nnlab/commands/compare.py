@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from nnlab.commands.info import directory, fetched, logged, plain
+from nnlab.commands.info import check_selector, directory, fetched, logged
 from nnlab.commands.options import check_uri, found_store, parser
 from nnlab.errors import UserError
 from nnlab.reproduction.comparison import CALLED
@@ -44,15 +43,15 @@ def run(arguments: Sequence[str]) -> int:
     if len(options.runs) < 2:
         raise UserError(f"two or more runs are compared, but got only {options.runs[0]}")
     for selector in options.runs:
-        if " " in selector and not re.fullmatch(r"best of \S+", selector):
-            raise UserError(f"a run is an id, a name, or 'best of STUDY', but got {selector!r}")
+        check_selector(selector)
     store = found_store(options)
     from nnlab.runs.comparison import Comparison
+    from nnlab.runs.journal import in_json
 
     comparison = Comparison([_side(store, selector, options.uri) for selector in options.runs])
     _check(comparison.sides)
     if options.json:
-        print(json.dumps(plain(_told(comparison)), indent=1))
+        print(json.dumps(in_json(_told(comparison)), indent=1))
     else:
         _show(comparison)
     if options.picture or not options.json:

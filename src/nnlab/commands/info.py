@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +35,9 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"one run at a time, or `best of STUDY`, but got {selector!r}")
     told = _told(found_store(options), selector, options.uri)
     if options.json:
-        print(json.dumps(plain(told), indent=1))
+        from nnlab.runs.journal import in_json
+
+        print(json.dumps(in_json(told), indent=1))
     else:
         from nnlab.commands.summary import show
 
@@ -55,6 +56,12 @@ def _told(store: Path, selector: str, uri: str | None) -> dict[str, Any]:
         told["mlflow"] = _mlflow(path, uri)
     told["overrides"] = overrides(told["config"]) if told["kind"] != "study" else []
     return told
+
+
+def check_selector(selector: str) -> None:
+    """Raise `UserError` for a text that names no run: of several words but 'best of STUDY'."""
+    if " " in selector and not re.fullmatch(rf"{_BEST_OF}\S+", selector):
+        raise UserError(f"a run is an id, a name, or 'best of STUDY', but got {selector!r}")
 
 
 def directory(store: Path, selector: str) -> Path | None:
@@ -159,14 +166,3 @@ def logged(found: Logged, folder: Path, uri: str) -> dict[str, Any]:
         "directory": None,
         "files": [],
     }
-
-
-def plain(value: Any) -> Any:
-    """In JSON's types: NaN and infinities are texts, as in a journal."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

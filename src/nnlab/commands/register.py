@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nnlab.commands.console import say
-from nnlab.commands.info import directory
+from nnlab.commands.info import check_selector, directory
 from nnlab.commands.options import check_uri, found_store, parser, store_option
 from nnlab.core.laws import LawError
 from nnlab.errors import UserError
 from nnlab.runs.destination import check_model_name, own_database
-
-_BEST_OF = "best of "
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -32,8 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         check_model_name(NAME=options.name)
     except LawError as error:
         raise UserError(str(error)) from error
-    if " " in options.run and not re.fullmatch(rf"{_BEST_OF}\S+", options.run):
-        raise UserError(f"a run is an id, a name, or 'best of STUDY', but got {options.run!r}")
+    check_selector(options.run)
     store = found_store(options)
     path = directory(store, options.run)
     if path is None:
