@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,24 @@ except SystemExit as end:
 print()
 print(json.dumps([code, sorted(sys.modules)]))
 """
+
+
+def promised(file):
+    """The libraries that a module's docstring says it does not import, by the names of import."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    said = re.search(r"Imports no (\w+)(?:, no (\w+))?", text)
+    return {name.lower() for name in said.groups() if name} if said else set()
+
+
+@pytest.mark.parametrize(
+    "file", list(filter(promised, FILES)), ids=lambda file: str(file.relative_to(HOUSE))
+)
+def test_what_a_module_says_it_does_not_import_is_not_imported(file, tmp_path):
+    module = ".".join(file.relative_to(HOUSE.parent).with_suffix("").parts)
+    code = f"import json, sys, {module}; print(json.dumps([0, sorted(sys.modules)]))"
+    modules = modules_after(["-c", code], tmp_path)
+    assert module in modules
+    assert not modules & promised(file)
 
 
 def modules_after(command, folder):

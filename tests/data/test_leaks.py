@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_iris
 
-from nnlab.data import leaks as module
+from nnlab.data import overlap as module
 from nnlab.data.dataset import Dataset
-from nnlab.data.leaks import Leaks, hashes, leaks, told
+from nnlab.data.leaks import Leaks, told
+from nnlab.data.overlap import hashes, leaks
 from nnlab.data.sources.bundled import Digits, Iris
 from nnlab.data.validation import Fold
 

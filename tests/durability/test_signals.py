@@ -330,7 +330,7 @@ def test_an_interrupt_while_mlflow_is_waited_for_leaves_it_to_the_tracking_proce
         while not (line := process.stdout.readline()).startswith("epoch 3 is done"):
             assert line, process.communicate()
         seconds, _, err = seconds_until_the_end(process, signal.SIGINT, group=True)
-    assert seconds < 10
+    assert seconds < 30
     assert process.returncode == 130
     assert err.endswith("nnlab: interrupted by SIGINT\n")  # Python may add that it ignored one
     (run,) = lab.runs()

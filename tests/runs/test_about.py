@@ -4,9 +4,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from nnlab.data.leaks import Leaks
+from nnlab.data.leaks import Leaks, leaks_of
 from nnlab.errors import UserError
-from nnlab.runs.about import DATA, NAMED, PREPARATION, described, leaks_of, shared
+from nnlab.runs.about import DATA, NAMED, PREPARATION, described, shared
 from nnlab.runs.config import parse, prepare
 from nnlab.runs.execution import Execution
 from nnlab.runs.journal import read

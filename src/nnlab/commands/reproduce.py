@@ -1,4 +1,7 @@
-"""`nnlab reproduce RUN`: train a run again from what MLflow logged, and compare bit for bit."""
+"""`nnlab reproduce RUN`: train a run again from what MLflow logged, and compare bit for bit.
+
+Imports no NumPy: what was logged says by which of its kernels it computes.
+"""
 
 from __future__ import annotations
 

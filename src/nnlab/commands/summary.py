@@ -9,9 +9,8 @@ from typing import Any
 
 from nnlab.commands.console import console, results, say
 from nnlab.commands.tracked import counted
-from nnlab.data import leaks
+from nnlab.data.leaks import leaks_of, told
 from nnlab.escaping import escaped
-from nnlab.runs.about import leaks_of
 
 _WIDTH = 13
 _PLAIN = {*ascii_letters, *digits, *"_-+=.,:/%@"}
@@ -73,7 +72,7 @@ def _data(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, found in data.get("parts", {}).items():
         yield part, f"{found['examples']:,}{_classes(classes, found['classes'])}"
     if "leaks" in data:
-        yield "leaks", leaks.told(leaks_of(data))
+        yield "leaks", told(leaks_of(data))
     if data["preparation"]:
         yield "preparation", ", ".join(data["preparation"])
     trained, divided = data.get("trained"), data.get("parts", {}).get("train")

@@ -1,4 +1,7 @@
-"""`nnlab sweep [NAME] [SETTINGS] [OVERRIDES]`: search for the best hyperparameters."""
+"""`nnlab sweep [NAME] [SETTINGS] [OVERRIDES]`: search for the best hyperparameters.
+
+Imports no NumPy: the config says by which of its kernels it computes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """`nnlab train [OVERRIDES]`: a Hydra application that trains one experiment, or a grid of them.
 
 `nnlab train --resume RUN` goes on with a run that was interrupted.
+
+Imports no NumPy: the config says by which of its kernels it computes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnlab.core.arrays import Array
-from nnlab.data.leaks import Leaks, leaks
+from nnlab.data.leaks import Leaks
+from nnlab.data.overlap import leaks
 
 if TYPE_CHECKING:
     from nnlab.data.dataset import Dataset

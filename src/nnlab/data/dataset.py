@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nnlab.core.arrays import Array
 from nnlab.data import fingerprint
 from nnlab.data.about import About
-from nnlab.data.leaks import hashes
+from nnlab.data.overlap import hashes
 from nnlab.data.own import Own
 from nnlab.data.view import Inputs, Stored
 

@@ -1,13 +1,10 @@
-"""Leaks: examples that a model is judged by though it has been trained on the same ones."""
+"""Leaks: examples that a model is judged by though it has been trained on the same ones.
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+Imports no NumPy: what is told of a run is read without it.
+"""
 
-import numpy as np
-
-from nnlab.core.arrays import Array
-from nnlab.data.view import ROWS, Stored, chunks
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class Leaks(NamedTuple):
@@ -37,45 +34,9 @@ def told(leaks: Mapping[str, Leaks] | None) -> str:
     return f"in the training part, too, are {' and '.join(words)}"
 
 
-def hashes(x: Array | Stored) -> Array:
-    """64 bits of each row's bytes `(n,)`: equal rows have equal ones in this process."""
-    found = np.empty(len(x), np.int64)
-    k = 0
-    for chunk in chunks(x):
-        for row in _rows(chunk):
-            found[k] = hash(row)
-            k += 1
-    return found
-
-
-def leaks(x: Array, y: Array, hashed: Array, train: Array, part: Array) -> Leaks:
-    """Of the rows `part`, given the rows `train`; `hashed` is `hashes(x)`.
-
-    Hashes tell which rows may be equal, and their bytes which are.
-    """
-    held = part[np.isin(hashed[part], hashed[train])]
-    if not len(held):
-        return Leaks(0, 0)
-    kept = train[np.isin(hashed[train], hashed[held])]
-    targets: dict[bytes, set[bytes]] = defaultdict(set)
-    for row, target in zip(_read(x, kept), _read(y, kept), strict=True):
-        targets[row].add(target)
-    same = another = 0
-    for row, target in zip(_read(x, held), _read(y, held), strict=True):
-        if row in targets:
-            same += target in targets[row]
-            another += target not in targets[row]
-    return Leaks(same, another)
-
-
-def _read(array: Array, rows: Array) -> Iterator[bytes]:
-    """The bytes of those rows."""
-    for start in range(0, len(rows), ROWS):
-        yield from _rows(array[rows[start : start + ROWS]])
-
-
-def _rows(chunk: Array) -> Iterator[bytes]:
-    """The bytes of each row."""
-    raw, m = chunk.tobytes(), len(chunk)
-    width = len(raw) // m if m else 0
-    return (raw[k * width : (k + 1) * width] for k in range(m))
+def leaks_of(description: Mapping[str, Any]) -> dict[str, Leaks] | None:
+    """The leaks that are told; None where they were not looked for."""
+    found = description.get("leaks")
+    if found is None:
+        return None
+    return {part: Leaks(one["same_target"], one["another_target"]) for part, one in found.items()}

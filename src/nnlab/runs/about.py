@@ -15,7 +15,6 @@ import numpy as np
 from nnlab.core.arrays import Array
 from nnlab.data.about import counted
 from nnlab.data.dataset import Splits
-from nnlab.data.leaks import Leaks
 from nnlab.runs import atomic
 from nnlab.runs.plain import Config
 
@@ -83,11 +82,3 @@ def keep(folder: Path, description: Mapping[str, Any], fitted: Mapping[str, Arra
     np.savez(content, **fitted)  # type: ignore[arg-type]
     atomic.write_soon(folder / PREPARATION, content.getbuffer())
     return [folder / PREPARATION]
-
-
-def leaks_of(description: Mapping[str, Any]) -> dict[str, Leaks] | None:
-    """The leaks that are told; None where they were not looked for."""
-    found = description.get("leaks")
-    if found is None:
-        return None
-    return {part: Leaks(one["same_target"], one["another_target"]) for part, one in found.items()}

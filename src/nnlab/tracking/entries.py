@@ -9,8 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nnlab.data.leaks import told
-from nnlab.runs.about import leaks_of
+from nnlab.data.leaks import leaks_of, told
 from nnlab.runs.journal import Record, number
 from nnlab.runs.owner import Owner
 from nnlab.tracking import inputs

@@ -1,7 +1,7 @@
 """A run's data as MLflow keeps an input of a run, in plain values: name, digest, source, schema.
 
 Schema and profile are what `mlflow.data.from_pandas` makes of features that have names, and
-`mlflow.data.from_numpy` of others.
+`mlflow.data.from_numpy` of others. Imports no NumPy.
 """
 
 import json
@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
-
-import numpy as np
 
 from nnlab.runs.journal import Record
 
@@ -75,6 +73,8 @@ def _columns(data: Record) -> tuple[Any, Any] | None:
 
 def _tensors(data: Record) -> tuple[Any, Any]:
     """Schema and profile of arrays."""
+    import numpy as np
+
     schema, profile = {}, {}
     for name, part in (("features", data["inputs"]), ("targets", data["targets"])):
         tensor = {"dtype": part["dtype"], "shape": [-1, *part["shape"]]}
