@@ -31,7 +31,8 @@ from nnlab.core.averaging import EMA
 from nnlab.data.home import VARIABLE
 from nnlab.errors import UserError
 from nnlab.runs.runtime import pin
-from nnlab.training.trainer import Training, TrainingState
+from nnlab.training.state import TrainingState
+from nnlab.training.trainer import Training
 
 NNLAB = str(Path(sys.executable).with_name("nnlab"))
 STEPS = 100

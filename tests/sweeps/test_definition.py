@@ -550,6 +550,16 @@ def test_the_lag_is_that_of_the_workers_unless_it_is_given(definition):
     assert definition(workers=3, deterministic=True).delay == 3
     assert definition(workers=3, trials=1, deterministic=True).delay == 3
     assert definition(workers=3, deterministic=True, lag=5).delay == 5
+    vectorized = {"workers": 3, "engine": "vectorized", "trials_per_worker": 4}
+    assert definition(**vectorized, deterministic=True).delay == 12
+    assert definition(**vectorized, trials=40).slots == 12
+
+
+def test_an_engine_that_there_is_not(definition):
+    with pytest.raises(LawError, match="engine must be one of local, vectorized"):
+        definition(engine="cluster")
+    with pytest.raises(LawError, match="trials_per_worker >= 1"):
+        definition(trials_per_worker=0)
 
 
 def test_a_definition_as_plain_data_says_everything(definition):
@@ -587,6 +597,8 @@ def test_a_definition_as_plain_data_says_everything(definition):
         "time": "never",
         "epochs": 0,
         "workers": 0,
+        "engine": "local",
+        "trials_per_worker": 16,
         "deterministic": False,
         "lag": 0,
         "retries": 0,

@@ -38,6 +38,7 @@ settings of the sweep   trials=40 time="10 minutes" epochs=2000 workers=2
                         sampler=tpe|random|grid|qmc|cmaes|nsga2
                         pruner=median|halving|hyperband|patient|threshold|wilcoxon|none
                         metric=validation/loss direction=minimize|maximize sweep.seed=0
+                        engine=vectorized trials_per_worker=16
                         deterministic=true lag=4 retries=1 timeout=60
                         max_failures=3 fail_fast=true register=NAME
 parameters              optimizer.lr='tag(log, interval(1e-4, 1))' model.hidden='choice([32],[64])'
@@ -123,12 +124,12 @@ def _driven(
 ) -> int:
     from nnlab.commands.board import Board
     from nnlab.commands.console import say
-    from nnlab.sweeps.engine import LocalEngine
     from nnlab.sweeps.sweep import Sweep
+    from nnlab.sweeps.vectorized import engine_of
 
     sweep: Sweep | None = None
     try:
-        with begun.run as study, closing(LocalEngine(definition.slots)) as engine:
+        with begun.run as study, closing(engine_of(definition)) as engine:
             _say_what_differs(study, environment)
             sweep = Sweep(definition, candidates, engine, study)
             board = Board(sweep, begun.said)

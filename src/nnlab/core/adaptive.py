@@ -31,7 +31,7 @@ class Adagrad(GradientStep):
     def init(self, theta: Array) -> State:
         return {"square": np.zeros_like(theta)}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         square, scratch = state["square"], oracle.scratch("adagrad", theta)
         value, grad = oracle(theta)
         square += np.multiply(grad, grad, out=scratch)
@@ -64,7 +64,7 @@ class Adadelta(GradientStep):
     def init(self, theta: Array) -> State:
         return {"square": np.zeros_like(theta), "square_update": np.zeros_like(theta)}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         square, square_update = state["square"], state["square_update"]
         scratch = oracle.scratch("adadelta", theta)
         value, grad = oracle(theta)
@@ -99,7 +99,7 @@ class RMSProp(GradientStep):
     def init(self, theta: Array) -> State:
         return {"square": np.zeros_like(theta)}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         square, scratch = state["square"], oracle.scratch("rmsprop", theta)
         value, grad = oracle(theta)
         _average_squares(square, grad, self.rho, scratch)
@@ -143,7 +143,7 @@ class Adam(GradientStep):
             "power2": _ones(theta),
         }
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         total, squares = state["sum"], state["sum_squares"]
         state["power1"] *= self.beta1
         state["power2"] *= self.beta2
@@ -177,7 +177,7 @@ class AdamW(Adam):
         super().__post_init__()
         _decay(self.weight_decay)
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         before = oracle.scratch("decayed", theta)
         np.multiply(theta, as_coefficient(self.lr * scale * self.weight_decay, theta), out=before)
         value = super().step(theta, state, oracle, scale)
@@ -216,7 +216,7 @@ class Nadam(GradientStep):
             "t": np.zeros((), np.int64),
         }
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         mean, square, product = state["mean"], state["square"], state["product"]
         scratch = oracle.scratch("nadam", theta)
         state["t"] += 1
@@ -264,7 +264,7 @@ class Lion(GradientStep):
     def init(self, theta: Array) -> State:
         return {"mean": np.zeros_like(theta)}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         mean = state["mean"]
         update, scratch = oracle.scratch("update", theta), oracle.scratch("lion", theta)
         value, grad = oracle(theta)

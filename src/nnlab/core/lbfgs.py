@@ -36,7 +36,7 @@ class LBFGS:
     def init(self, theta: Array) -> State:
         return {}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         from scipy.optimize import minimize
 
         start = theta.copy()

@@ -2,8 +2,9 @@
 
 Shapes: z `(..., m, C)` for m examples and C scores; the value has the leading axes of z, the
 gradient dz has z's shape and lives in a work array. y is what `encode` made of the targets:
-labels `(m,)` or numbers `(m, C)`. With weights w `(m,)` the mean is weighted,
-sum_i w_i loss_i / sum_i w_i: an example of weight 2 counts as if it were there twice.
+labels `(m,)` or numbers `(m, C)`, with leading axes where models see different examples. With
+weights w `(m,)` the mean is weighted, sum_i w_i loss_i / sum_i w_i: an example of weight 2 counts
+as if it were there twice.
 """
 
 from collections.abc import Hashable
@@ -218,17 +219,17 @@ class CrossEntropy(OnLabels):
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         p = work.get("dz", z.shape, z.dtype)
         np.subtract(z, np.maximum.reduce(z, axis=-1, keepdims=True), out=p)
-        if y.ndim == 1:
+        labels = y.dtype.kind != "f"
+        if labels:
             flat = p.reshape(-1)  # one index is faster than two
-            places = np.arange(0, z.size, z.shape[-1]).reshape(z.shape[:-1])
-            places += y
+            places = places_of(y, z)
             right = flat[places]
         else:
             right = np.vecdot(p, y)
         np.exp(p, out=p)
         total = np.add.reduce(p, axis=-1, keepdims=True)
         p /= total
-        if y.ndim == 1:
+        if labels:
             flat[places] -= 1
         else:
             p -= y
@@ -284,24 +285,24 @@ class Hinge(OnLabels):
         law("delta > 0", self.delta > 0, delta=self.delta)
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        rows, margins = self.margins(z, y, work)
+        places, margins = self.margins(z, y, work)
         losses = margins.sum(axis=-1)
         np.greater(margins, 0, out=margins, casting="unsafe")
-        return losses, self.from_slopes(margins, rows, y)
+        return losses, self.from_slopes(margins, places)
 
     def margins(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        """Row numbers, and max(0, z_c - z_y + delta) with 0 for c = y."""
-        rows = np.arange(z.shape[-2])
+        """Where the right scores are, and max(0, z_c - z_y + delta) with 0 for c = y."""
+        places = places_of(y, z)
         margins = work.get("dz", z.shape, z.dtype)
-        np.subtract(z, z[..., rows, y][..., None], out=margins)
+        np.subtract(z, z.reshape(-1)[places][..., None], out=margins)
         margins += self.delta
         np.maximum(margins, 0, out=margins)
-        margins[..., rows, y] = 0
-        return rows, margins
+        margins.reshape(-1)[places] = 0
+        return places, margins
 
-    def from_slopes(self, slopes: Array, rows: Array, y: Array) -> Array:
+    def from_slopes(self, slopes: Array, places: Array) -> Array:
         """dz, given d(loss)/d(margin): every margin holds -z_y."""
-        slopes[..., rows, y] = -slopes.sum(axis=-1)
+        slopes.reshape(-1)[places] = -slopes.sum(axis=-1)
         return slopes
 
     def at_zero(self, y: Array, outputs: int) -> float:
@@ -313,10 +314,10 @@ class SquaredHinge(Hinge):
     """Squared multiclass hinge: 1/m * sum_i sum_{c != y_i} max(0, z_ic - z_i,y_i + delta)^2."""
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        rows, margins = self.margins(z, y, work)
+        places, margins = self.margins(z, y, work)
         losses = np.vecdot(margins, margins)
         margins *= 2
-        return losses, self.from_slopes(margins, rows, y)
+        return losses, self.from_slopes(margins, places)
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return (outputs - 1) * self.delta**2
@@ -351,3 +352,10 @@ class BinaryHinge(OneOrRest):
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return outputs * self.delta
+
+
+def places_of(y: Array, z: Array) -> Array:
+    """Where the scores of labels y are in the flattened z."""
+    places = np.arange(0, z.size, z.shape[-1]).reshape(z.shape[:-1])
+    places += y
+    return places

@@ -30,7 +30,7 @@ class Optimizer(Protocol):
     def init(self, theta: Array) -> State:
         """The state before the first step."""
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         """Update theta and state in place; return the objective's value."""
 
 
@@ -53,7 +53,7 @@ class SGD(GradientStep):
     def init(self, theta: Array) -> State:
         return {}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         value, grad = oracle(theta)
         grad *= as_coefficient(self.lr * scale, theta)
         theta -= grad
@@ -82,7 +82,7 @@ class Momentum(GradientStep):
     def init(self, theta: Array) -> State:
         return {"velocity": np.zeros_like(theta)}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         velocity = state["velocity"]
         value, grad = oracle(theta)
         velocity *= as_coefficient(self.momentum, theta)
@@ -101,7 +101,7 @@ class NAG(Momentum):
     on from there. (PyTorch's `nesterov=True` keeps the look-ahead point as its parameters.)
     """
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         velocity = state["velocity"]
         velocity *= as_coefficient(self.momentum, theta)
         theta += velocity

@@ -34,7 +34,7 @@ class RandomSearch:
     def init(self, theta: Array) -> State:
         return {}
 
-    def step(self, theta: Array, state: State, oracle: Oracle, scale: float) -> Array:
+    def step(self, theta: Array, state: State, oracle: Oracle, scale: Hyper) -> Array:
         tried = oracle.scratch("tried", theta)
         draws = oracle.work.get("draws", theta.shape[-1:], theta.dtype)
         oracle.rng().standard_normal(dtype=theta.dtype, out=draws)

@@ -25,7 +25,8 @@ from nnlab.errors import UserError, first_line
 from nnlab.runs import atomic
 from nnlab.runs.past import first_difference
 from nnlab.training.pause import Pause
-from nnlab.training.trainer import Training, TrainingState
+from nnlab.training.state import TrainingState
+from nnlab.training.trainer import Training
 
 KEPT = 2
 PARTS = ("config", "weights", "statistics", "data")

@@ -115,11 +115,17 @@ def parse(config: Config) -> RunConfig:
     )
 
 
-def prepare(config: RunConfig, until: int | None = None, trainings: int = 1) -> Training:
+def prepare(
+    config: RunConfig,
+    until: int | None = None,
+    trainings: int = 1,
+    like: Training | None = None,
+) -> Training:
     """The training that a config describes, ready to start; raises `UserError` where its parts
-    do not fit each other, or so many like it the memory. `until` ends it after that step."""
+    do not fit each other, or so many like it the memory. `until` ends it after that step; it shares
+    the data of one `like` it."""
     try:
-        return Training(config.experiment, until, trainings)
+        return Training(config.experiment, until, trainings, like)
     except LawError as error:
         chosen = [f"{key}={config.plain[key]['name']}" for key in ("loss", "data")]
         shown = {"loss": ", ".join(chosen), "data": chosen[1], **_KEYS}

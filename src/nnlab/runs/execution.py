@@ -19,6 +19,7 @@ from nnlab.runs.run import Run
 from nnlab.training.repeats import names, together
 from nnlab.training.report import Report, Stop
 from nnlab.training.stopping import TimeBudget
+from nnlab.training.trainer import Training
 
 if TYPE_CHECKING:
     from nnlab.training.preflight.card import Card
@@ -49,8 +50,15 @@ class Execution:
     finite ends them all, at their common reports.
     """
 
-    def __init__(self, config: RunConfig, until: int | None = None) -> None:
-        """`until` ends it after that step, as in `Training`."""
+    def __init__(
+        self,
+        config: RunConfig,
+        until: int | None = None,
+        halt: Halt | None = None,
+        like: Training | None = None,
+    ) -> None:
+        """`until` ends it after that step, and it shares the data of one `like` it, as in
+        `Training`. `halt` is that of several executions in one process."""
         self.until = until
         self.budget = min(
             (rule.seconds for rule in config.experiment.stopping if isinstance(rule, TimeBudget)),
@@ -60,13 +68,14 @@ class Execution:
         self.seeds = config.experiment.seeds
         self.folds = len(configs) // self.seeds
         each = until if len(configs) == 1 else _NEVER  # several share the clock of `_together`
-        trainings = [(one, prepare(one, each, len(configs))) for one in configs]
+        trainings = [(one, prepare(one, each, len(configs), like)) for one in configs]
         self.members = [Member(one, training, training.start()) for one, training in trainings]
         totals = [training.total for _, training in trainings]
         self.total = None if None in totals else max(total or 0 for total in totals)
         self.latest: list[Report] = []
         """The last report of each of several members."""
-        self._halt = Halt([member.pause for member in self.members])
+        self._halt = halt or Halt()
+        self._halt.watch(member.pause for member in self.members)
 
     def preflight(self, run: Run) -> Card:
         """Check the first member's experiment; raises `PreflightError` if a line is red. The card

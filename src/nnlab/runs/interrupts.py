@@ -6,7 +6,7 @@ The second one insists, and so does the clock where a step takes too long.
 import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Self
 
@@ -54,13 +54,18 @@ def check() -> None:
 
 class Halt:
     """A context in which the first signal asks trainings to pause. The second one, or a step that
-    takes longer than `PATIENCE`, raises at once."""
+    takes longer than `PATIENCE`, raises at once. It may be entered again within itself."""
 
-    def __init__(self, pauses: Sequence[Pause]) -> None:
+    def __init__(self, pauses: Iterable[Pause] = ()) -> None:
         self.number = 0
         """The signal that came, or 0."""
-        self._pauses = pauses
+        self._pauses = list(pauses)
         self._before: dict[int, Any] = {}
+        self._depth = 0
+
+    def watch(self, pauses: Iterable[Pause]) -> None:
+        """Ask these as well."""
+        self._pauses += pauses
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal came: this is a safe point."""
@@ -69,6 +74,9 @@ class Halt:
             raise Interrupted(self.number, safe=True)
 
     def __enter__(self) -> Self:
+        self._depth += 1
+        if self._depth > 1:
+            return self
         for number in SIGNALS:
             if signal.getsignal(number) is _interrupt:  # else signals are not ours to heed
                 self._before[number] = signal.signal(number, self._hear)
@@ -78,6 +86,9 @@ class Halt:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         if self._before:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, before in self._before.items():

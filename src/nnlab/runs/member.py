@@ -15,8 +15,9 @@ from nnlab.runs.plain import flatten
 from nnlab.runs.run import HASHES, Run
 from nnlab.training.pause import Pause
 from nnlab.training.report import Report
+from nnlab.training.state import TrainingState
 from nnlab.training.stopping import TimeBudget
-from nnlab.training.trainer import Training, TrainingState
+from nnlab.training.trainer import Training
 
 
 @dataclass

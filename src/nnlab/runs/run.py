@@ -35,7 +35,8 @@ from nnlab.runs.owner import Owner
 from nnlab.runs.past import CHECKPOINTS, CONFIG, ENVIRONMENT, JOURNAL, Past, glance, owner_of
 from nnlab.runs.plain import Config, dump, flatten
 from nnlab.training.report import Report
-from nnlab.training.trainer import Training, TrainingState
+from nnlab.training.state import TrainingState
+from nnlab.training.trainer import Training
 
 WEIGHTS, DIFF = "weights.npz", "uncommitted.diff"
 HASHES = (

@@ -20,6 +20,7 @@ from nnlab.sweeps.space import Choices, Space
 GRID_POINTS = 1_000_000
 """A grid is listed; a larger one is searched by other samplers."""
 
+ENGINES = ("local", "vectorized")
 OF_ALL_TRIALS = ("store", "tracking", "runtime", "preflight", "checkpoint_every")
 """The keys of a config that say where and how, not what, is trained: nothing to search. One
 process of a trial cannot have other threads, and another BLAS kernel, than the one beside it."""
@@ -48,11 +49,16 @@ class Definition:
     epochs: int = 0
     """Of all trials together, after which no trial is begun; 0 means any number."""
     workers: int = 0
-    """Trials at once; 0 means one for each core."""
+    """Processes of trials at once; 0 means one for each core."""
+    engine: str = "local"
+    """`local`: a worker runs one trial; `vectorized`: it trains several in one theta, to the same
+    bits."""
+    trials_per_worker: int = 16
+    """Of the vectorized engine."""
     deterministic: bool = False
     """Does a suggestion see the trials that are `lag` older, and no others?"""
     lag: int = 0
-    """0 means the number of workers."""
+    """0 means the number of trials at once."""
     retries: int = 0
     """How often a failed trial is tried again."""
     timeout: float = 0.0
@@ -73,8 +79,10 @@ class Definition:
             one_of(("minimize", "maximize"), direction=direction)
         as_many = len(self.directions) == len(self.metrics)
         law("one direction for each metric", as_many, direction=list(self.directions))
-        for name in ("trials", "workers", "seed", "epochs", "lag", "retries", "timeout"):
-            least = 1 if name == "trials" else 0
+        one_of(ENGINES, engine=self.engine)
+        least_of = {"trials": 1, "trials_per_worker": 1}
+        for name in (*least_of, "workers", "seed", "epochs", "lag", "retries", "timeout"):
+            least = least_of.get(name, 0)
             value = getattr(self, name)
             law(f"{name} >= {least}", value >= least, **{name: value})
         law("max_failures >= 0", self.max_failures >= 0, max_failures=self.max_failures)
@@ -120,8 +128,9 @@ class Definition:
 
     @property
     def at_once(self) -> int:
-        """Workers, however many trials there are."""
-        return self.workers or _cores()
+        """Trials at once, however many there are."""
+        each = self.trials_per_worker if self.engine == "vectorized" else 1
+        return (self.workers or _cores()) * each
 
     @property
     def slots(self) -> int:
@@ -146,8 +155,8 @@ class Definition:
         """The same as plain data."""
         several = len(self.metrics) > 1
         settings = (
-            "trials time epochs workers deterministic lag retries timeout max_failures fail_fast "
-            "register"
+            "trials time epochs workers engine trials_per_worker deterministic lag retries timeout "
+            "max_failures fail_fast register"
         )
         return {
             "name": self.name,

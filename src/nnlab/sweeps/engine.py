@@ -6,14 +6,14 @@ server process that has NumPy loaded, which takes about ten milliseconds.
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Protocol
+from typing import Any, Protocol
 
 from nnlab.sweeps.memory import Memory
 from nnlab.sweeps.trial import Evaluation, Job, Outcome, Started, run_trial
@@ -80,22 +80,34 @@ class LocalEngine:
             outcome = self._in_child(job, hear)
         except Exception as error:  # no memory, no process, no file is left
             return Outcome("FAILED", f"not started: {type(error).__name__}: {error}")
+        return self._seen(outcome)
+
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """The outcome that a child told."""
         self._memory.saw(outcome.memory)
         if outcome.state == "KILLED" and not self._closing:  # not by us
             return replace(outcome, state="FAILED", reason="the process was terminated")
         return outcome
 
     def _in_child(self, job: Job, hear: Hear) -> Outcome:
+        with self._child(run_trial, job) as (child, ours):
+            return self._heard(child, ours, job, hear)
+
+    @contextmanager
+    def _child(
+        self, target: Callable[[Any, Connection], None], what: Any
+    ) -> Iterator[tuple[BaseProcess, Connection]]:
+        """A child that runs `target(what, channel)`, and our end of the channel."""
         ours, theirs = self._context.Pipe()
         with ours, theirs:
-            child = self._context.Process(target=run_trial, args=(job, theirs), daemon=True)
+            child = self._context.Process(target=target, args=(what, theirs), daemon=True)
             child.start()
             self._children.add(child)
             try:
                 theirs.close()
                 if self._closing:
                     child.terminate()
-                return self._heard(child, ours, job, hear)
+                yield child, ours
             finally:
                 _end(child)
                 self._children.discard(child)

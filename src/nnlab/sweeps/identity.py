@@ -24,6 +24,8 @@ _OUTSIDE = (
     "time",
     "epochs",
     "workers",
+    "engine",  # it changes no bit
+    "trials_per_worker",
     "retries",
     "timeout",
     "max_failures",

@@ -31,6 +31,8 @@ _SETTINGS = {
     "time": str,
     "epochs": int,
     "workers": int,
+    "engine": str,
+    "trials_per_worker": int,
     "deterministic": bool,
     "lag": int,
     "retries": int,

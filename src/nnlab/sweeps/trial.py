@@ -6,26 +6,29 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
+from typing import cast
 
 from nnlab.errors import UserError
 from nnlab.plugins import EditedError, load_same
 from nnlab.runs.config import RunConfig, parse
 from nnlab.runs.environment import Environment
 from nnlab.runs.execution import Execution
-from nnlab.runs.interrupts import heed
+from nnlab.runs.interrupts import Halt, heed
 from nnlab.runs.journal import JournalError
 from nnlab.runs.past import TRIAL_STATE, Past
 from nnlab.runs.plain import Config
 from nnlab.runs.run import Run, UnequalError
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
+from nnlab.training.stack import Stack
 
-_LISTEN_SECONDS = 0.05
+LISTEN_SECONDS = 0.05
+"""How long an answer is waited for before it is seen whether a signal came."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,123 @@ def run_trial(job: Job, channel: Connection) -> None:
     What is sent: `Started`, an `Evaluation` for each report, the `Outcome`. Each evaluation is
     answered: True to go on, False to stop here. SIGTERM ends it at a safe point, to be resumed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    begun: list[str] = []
+    begin_process()
+    attempt = Attempt(job)
     try:
         heed()
-        outcome = _run(job, channel, begun)
+        said = attempt.start()
+        while not isinstance(said, Outcome):
+            answer = None
+            if said:
+                channel.send(said)
+            if not isinstance(said, Started) and channel.poll(LISTEN_SECONDS):
+                answer = channel.recv()
+            said = attempt.go_on(answer)
     except KeyboardInterrupt as error:
-        outcome = Outcome("KILLED", f"interrupted by {error}")
-    except (UnequalError, EditedError) as error:
-        outcome = Outcome("LOST", str(error))
-    except Exception as error:
-        certain = isinstance(error, UserError)
-        outcome = Outcome("FAILED", f"{type(error).__name__}: {error}", certain=certain)
-    channel.send(replace(outcome, run=begun[0] if begun else None, memory=_peak()))
+        said = attempt.raised(error)
+    channel.send(said)
+
+
+def begin_process() -> None:
+    """What the process of a trial does first: it ends with the driver, and when that says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+Said = Started | Evaluation | None
+"""What an attempt says; None while it waits for an answer."""
+
+
+class Attempt:
+    """An attempt at a trial, a step at a time. After each evaluation it is to be answered."""
+
+    def __init__(self, job: Job, halt: Halt | None = None, stack: Stack | None = None) -> None:
+        """With a `stack` it trains together with those in it that are like it, and shares the
+        process's `halt` with them."""
+        self.job = job
+        self._halt = halt
+        self._stack = stack
+        self._execution: Execution | None = None
+        self._begun: str | None = None
+        self._going = self._run()
+
+    def start(self) -> Said | Outcome:
+        """Begin, until it says something."""
+        return self._next(lambda: next(self._going))
+
+    def go_on(self, answer: bool | None) -> Said | Outcome:
+        """Go on until it says something more: `answer` says whether it may after its evaluation,
+        and is None where nobody has said it yet."""
+        return self._next(lambda: self._going.send(answer))
+
+    def raised(self, error: BaseException) -> Outcome:
+        """How it ends where that is raised in the midst of it."""
+        return cast(Outcome, self._next(lambda: self._going.throw(error)))
+
+    def _next(self, step: Callable[[], Said]) -> Said | Outcome:
+        try:
+            return step()
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        except KeyboardInterrupt as error:
+            outcome = Outcome("KILLED", f"interrupted by {error}")
+        except (UnequalError, EditedError) as error:
+            outcome = Outcome("LOST", str(error))
+        except Exception as error:
+            certain = isinstance(error, UserError)
+            outcome = Outcome("FAILED", f"{type(error).__name__}: {error}", certain=certain)
+        if self._stack and self._execution:
+            self._stack.leave(self._execution.members[0].training)
+        return replace(outcome, run=self._begun, memory=_peak())
+
+    def _prepared(self, checked: RunConfig) -> Execution:
+        """Its execution, in the stack where it can be."""
+        like = self._stack.like(checked.experiment) if self._stack else None
+        execution = Execution(checked, halt=self._halt, like=like)
+        if self._stack:
+            (member,) = execution.members
+            self._stack.join(member.training, member.state, member.pause)
+        return execution
+
+    def _run(self) -> Generator[Said, bool | None, Outcome]:
+        job = self.job
+        load_same(job.plugins)
+        checked = parse(job.config)
+        execution = self._execution = self._prepared(checked)
+        try:
+            run = _opened(job, checked, execution)
+        except UserError as error:
+            if not job.resume:
+                raise
+            return Outcome("LOST", str(error))
+        self._begun = run.id
+        last: Report | None = None
+        pruned = False
+        with run, _tagged(run):
+            run.journal.sync()  # whatever becomes of this process, its run has a beginning
+            yield Started(run.id)
+            if checked.preflight and not run.past.reports:
+                execution.preflight(run)
+            nested: list[Run] = []
+            with execution.recorded(run, nested.append) as reports:
+                for one in nested:
+                    yield Started(one.id, nested=True)
+                for last in reports:
+                    members = tuple(one.metrics for one in execution.latest)
+                    answer = yield Evaluation(last, members)
+                    while answer is None:
+                        execution.heed()
+                        answer = yield None
+                    pruned = not answer and last.stop is None
+                    if pruned:
+                        ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
+                        run.end(*ended)
+                        execution.end(*ended)
+                        break
+                execution.keep_weights(run)
+            outcome = _outcome(last, pruned)
+            run.tag({TRIAL_STATE: outcome.state})
+        return outcome
 
 
 def outcome_of(past: Past) -> Outcome | None:
@@ -110,46 +216,6 @@ def outcome_of(past: Past) -> Outcome | None:
     diverged = last is not None and last.stop is not None and last.stop.diverged
     metrics = last.metrics if last else {}
     return Outcome(state, past.end["reason"], past.start["run"], metrics, certain=diverged)
-
-
-def _run(job: Job, channel: Connection, begun: list[str]) -> Outcome:
-    load_same(job.plugins)
-    checked = parse(job.config)
-    execution = Execution(checked)
-    try:
-        run = _opened(job, checked, execution)
-    except UserError as error:
-        if not job.resume:
-            raise
-        return Outcome("LOST", str(error))
-    begun.append(run.id)
-    last: Report | None = None
-    pruned = False
-    with run, _tagged(run):
-        run.journal.sync()  # whatever becomes of this process, its run has a beginning
-        channel.send(Started(run.id))
-        if checked.preflight and not run.past.reports:
-            execution.preflight(run)
-
-        def started(nested: Run) -> None:
-            channel.send(Started(nested.id, nested=True))
-
-        with execution.recorded(run, started) as reports:
-            for last in reports:
-                members = tuple(one.metrics for one in execution.latest)
-                channel.send(Evaluation(last, members))
-                while not channel.poll(_LISTEN_SECONDS):
-                    execution.heed()
-                pruned = not channel.recv() and last.stop is None
-                if pruned:
-                    ended = "FINISHED", "pruned", f"worse than its peers at step {last.step}"
-                    run.end(*ended)
-                    execution.end(*ended)
-                    break
-            execution.keep_weights(run)
-        outcome = _outcome(last, pruned)
-        run.tag({TRIAL_STATE: outcome.state})
-    return outcome
 
 
 def _opened(job: Job, checked: RunConfig, execution: Execution) -> Run:

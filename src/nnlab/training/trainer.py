@@ -1,17 +1,17 @@
 """The trainer: the only loop, a generator of reports."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from time import perf_counter
 
 import numpy as np
 
-from nnlab.core.arrays import Array, State, Workspace
+from nnlab.core.arrays import Array, Hyper, Workspace
 from nnlab.core.durations import Duration
 from nnlab.core.laws import one_of
 from nnlab.core.objective import Batch, NetworkObjective, Oracle
+from nnlab.data.dataset import Splits
 from nnlab.training.compatibility import (
     check_augmentation,
     check_averaging,
@@ -24,42 +24,26 @@ from nnlab.training.compatibility import (
 from nnlab.training.examples import evaluators, in_order, training_batch
 from nnlab.training.experiment import Experiment
 from nnlab.training.memory import check_memory
+from nnlab.training.metrics import Evaluator
 from nnlab.training.pause import Pause
 from nnlab.training.report import Report, Stop
+from nnlab.training.state import TrainingState
+from nnlab.training.steps import NEVER, Steps
 from nnlab.training.stopping import MaxEpochs, MaxSteps, TimeBudget
 
-WEIGHTS, DROPOUT, SEARCH, AUGMENTING = 2, 3, 4, 6
-"""The random streams of initial weights, dropout's masks, gradient-free steps and augmentation.
+WEIGHTS, DROPOUT, AUGMENTING = 2, 3, 6
+"""The random streams of initial weights, dropout's masks and augmentation.
 
-Stream 1 is the order of batches, 5 the preparation (stream 0 would be that of the bare seed, which
-divides the data). What is drawn at a step is a function of (seed, stream, step).
+Stream 1 is the order of batches, 4 gradient-free steps, 5 the preparation (stream 0
+would be that of the bare seed, which divides the data). What is drawn at a step is a function of
+(seed, stream, step).
 """
 
-_NEVER = Pause()
+Advance = Callable[[TrainingState, Oracle, int, float, Pause], bool]
+"""Steps a training from its state on, as `Training.advance` does."""
 
 
-@dataclass
-class TrainingState:
-    """All that changes during a training, as plain arrays: saved and restored, it goes on."""
-
-    theta: Array
-    buffers: Array
-    """Running statistics of batch normalisation `(B,)`, mostly empty."""
-    optimizer: State
-    averaging: State
-    averaging_buffers: State
-    schedule: State
-    rules: list[State]
-    batches: Array
-    """SHA-256 `(32,)` of the rows of all batches so far: of the hash before and a batch's rows."""
-    step: int = 0
-    reports: int = 0
-    """Reports yielded so far."""
-    seconds: float = 0.0
-    """Time trained so far."""
-
-
-class Training:
+class Training(Steps):
     """An experiment made ready to run: data loaded, network built, durations in steps.
 
     Raises `LawError` where the experiment's parts do not fit each other.
@@ -71,13 +55,18 @@ class Training:
     """
 
     def __init__(
-        self, experiment: Experiment, until: int | None = None, trainings: int = 1
+        self,
+        experiment: Experiment,
+        until: int | None = None,
+        trainings: int = 1,
+        like: "Training | None" = None,
     ) -> None:
         """`until` ends the training after that step, and lets no rule about time end it before:
         so a run that time, a pruner or a kill ended is trained again. Memory must have room for so
-        many `trainings` like this one."""
+        many `trainings` like this one. It shares the data of another one that is `like` it: whose
+        experiment has the same model, loss, data, and all that is done to them."""
         self.experiment = experiment
-        self.splits = experiment.split()
+        self.splits: Splits = like.splits if like else experiment.split()
         self.until = until
         self.rules = [
             rule
@@ -97,8 +86,14 @@ class Training:
         )
         check_batches(self.network, experiment.batch_size, len(y))
         check_memory(experiment, self.network, self.splits, trainings)
-        self.evaluators = evaluators(experiment, self.network, self.splits)
-        self.batch = training_batch(experiment, self.loss, self.splits, self.evaluators["train"])
+        self.evaluators: dict[str, Evaluator]
+        self.batch: Batch
+        if like:
+            self.evaluators, self.batch = like.evaluators, like.batch
+        else:
+            self.evaluators = evaluators(experiment, self.network, self.splits)
+            measured = self.evaluators["train"]
+            self.batch = training_batch(experiment, self.loss, self.splits, measured)
         self.order, self.inputs = in_order(experiment, self.batch)
         self.total = self._total_steps()
         per_epoch = self.order.steps_per_epoch
@@ -118,6 +113,8 @@ class Training:
         objective = NetworkObjective(self.network, self.loss, experiment.penalty)
         how = (objective, work, experiment.clipping, experiment.gradient)
         self.oracle, self._watched = Oracle(*how), WatchedOracle(*how)
+        self.advancing: Advance | None = None
+        """What steps it instead of `advance`, to the same bits: a stack that it is in."""
 
     @property
     def metric_names(self) -> list[str]:
@@ -193,7 +190,7 @@ class Training:
                     upto = due - 1
                     if pause.step > state.step:
                         upto = int(min(upto, pause.step))
-                    finite = self.advance(state, self.oracle, upto, deadline, pause)
+                    finite = self._stepped(state, self.oracle, upto, deadline, pause)
                     if finite and (state.step == pause.step or perf_counter() >= pause.at):
                         state.seconds = perf_counter() - began
                         yield None
@@ -212,60 +209,28 @@ class Training:
         held = self.experiment.schedule.held(state.schedule)
         seen["lr"] = float(self.experiment.optimizer.lr * (self.scale(state.step) * held))
         self._watched.norm = math.nan
-        finite = self.advance(state, self._watched, state.step + 1)
+        finite = self._stepped(state, self._watched, state.step + 1)
         if not self.experiment.optimizer.gradient_free:
             seen["norm/gradient"] = self._watched.norm
         seen["norm/theta"] = norm(state.theta)
         seen["norm/update"] = norm(np.subtract(state.theta, before, out=before))
         return finite
 
-    def advance(
-        self,
-        state: TrainingState,
-        oracle: Oracle,
-        upto: int,
-        deadline: float = math.inf,
-        pause: Pause = _NEVER,
-    ) -> bool:
-        """Step from `state` on until step `upto`, the deadline or a pause, asking `oracle`; False
-        as soon as the objective is not finite."""
-        experiment, work = self.experiment, oracle.work
-        optimizer, averaging, buffers = experiment.optimizer, experiment.averaging, state.buffers
-        held = experiment.schedule.held(state.schedule)
-        tries = optimizer.gradient_free or optimizer.full_batch
-        with np.errstate(all="ignore"):
-            while state.step < upto:
-                oracle.batch = self._gather(state, work)
-                if tries:  # points that are not kept leave the running statistics alone
-                    oracle.batch = oracle.batch._replace(buffers=None)
-                oracle.seed = (experiment.seed, SEARCH, state.step)
-                scale = self.scale(state.step) * held
-                value = optimizer.step(state.theta, state.optimizer, oracle, scale)
-                if tries and buffers.size:
-                    oracle.batch = oracle.batch._replace(buffers=buffers)
-                    oracle.value(state.theta)
-                state.step += 1
-                late = state.step - self.average_from
-                if late > 0 and late % self.average_every == 0:
-                    averaging.update(state.theta, state.averaging, work)
-                    if buffers.size:
-                        averaging.update(buffers, state.averaging_buffers, work)
-                if not math.isfinite(value):
-                    return False
-                if (now := perf_counter()) >= deadline or now >= pause.at:
-                    break
-        return True
+    def gather(self, step: int, rows: Array, batches: Array, x: Array, y: Array) -> None:
+        """Write the inputs and targets of the step's batch, those of `rows`, to x and y; take it
+        into the hash `batches` `(32,)`."""
+        hashed = sha256(batches.data)
+        hashed.update(rows.data)
+        batches.data[:] = hashed.digest()
+        self.inputs.take(step, x)
+        self.batch.y.take(rows, 0, y, "clip")
 
     def _gather(self, state: TrainingState, work: Workspace) -> Batch:
-        """The batch of the step that comes next."""
         rows = self.order.rows(state.step)
-        hashed = sha256(state.batches.data)
-        hashed.update(rows.data)
-        state.batches.data[:] = hashed.digest()
-        m = len(rows)
-        x, y, weights = self.batch[:3]
-        chosen = self.inputs.take(state.step, work.get("x", (m, *x.shape[1:]), x.dtype))
-        targets = y.take(rows, 0, work.get("t", (m, *y.shape[1:]), y.dtype), "clip")
+        m, (x, y, weights) = len(rows), self.batch[:3]
+        chosen = work.get("x", (m, *x.shape[1:]), x.dtype)
+        targets = work.get("t", (m, *y.shape[1:]), y.dtype)
+        self.gather(state.step, rows, state.batches, chosen, targets)
         if self.experiment.augmentation:
             rng = np.random.default_rng([self.experiment.seed, AUGMENTING, state.step])
             for change in self.experiment.augmentation:
@@ -279,6 +244,22 @@ class Training:
             (self.experiment.seed, DROPOUT, state.step),
             state.buffers,
         )
+
+    def _stepped(
+        self,
+        state: TrainingState,
+        oracle: Oracle,
+        upto: int,
+        deadline: float = math.inf,
+        pause: Pause = NEVER,
+    ) -> bool:
+        """`advance`, by itself or with others."""
+        how = self.advance if self.advancing is None else self.advancing
+        return how(state, oracle, upto, deadline, pause)
+
+    def held(self, state: TrainingState) -> Hyper:
+        """What reports have made of the learning rate."""
+        return self.experiment.schedule.held(state.schedule)
 
     def _report(
         self, state: TrainingState, seen: dict[str, float], finite: bool, timed: bool

@@ -19,8 +19,9 @@ from nnlab.data.preparation.pipeline import Preparation
 from nnlab.data.sources.source import Source
 from nnlab.data.validation import Holdout, Validation
 from nnlab.training.experiment import Experiment
+from nnlab.training.state import TrainingState
 from nnlab.training.stopping import MaxSteps
-from nnlab.training.trainer import Training, TrainingState
+from nnlab.training.trainer import Training
 
 _EXAMPLES = 20_000
 """So many examples of a part are enough."""

@@ -1,0 +1,78 @@
+"""Several trials in one process, trained together in one theta."""
+
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+
+from nnlab.runs.interrupts import Halt, heed
+from nnlab.sweeps.trial import (
+    LISTEN_SECONDS,
+    Attempt,
+    Evaluation,
+    Job,
+    Outcome,
+    Said,
+    begin_process,
+)
+from nnlab.training.stack import Stack
+
+
+def run_trials(jobs: Sequence[Job], channel: Connection) -> None:
+    """Run jobs whose experiments can be stacked; talk over the channel.
+
+    What is sent is what `run_trial` sends, and what is received are its answers, each in a pair
+    with the trial's number before it.
+    """
+    begin_process()
+    _Trials(jobs, channel).run()
+
+
+class _Trials:
+    """The attempts of one process, in rounds: in each, all train until their next evaluation."""
+
+    def __init__(self, jobs: Sequence[Job], channel: Connection) -> None:
+        self._channel = channel
+        self._halt, stack = Halt(), Stack()
+        self._going = {job.number: Attempt(job, self._halt, stack) for job in jobs}
+        self._unanswered: set[int] = set()
+        self._answers: dict[int, bool | None] = {}
+
+    def run(self) -> None:
+        """Run them all to their ends."""
+        try:
+            heed()
+            with self._halt:
+                for number in list(self._going):
+                    self._have(number, Attempt.start)
+                while self._going:
+                    for number in list(self._going):
+                        self._go_on(number)
+                    self._listen()
+        except KeyboardInterrupt as error:
+            torn = error
+            for number in list(self._going):
+                self._have(number, lambda attempt: attempt.raised(torn))
+
+    def _go_on(self, number: int) -> None:
+        answer = self._answers.pop(number, None)
+        self._have(number, lambda attempt: attempt.go_on(answer))
+
+    def _listen(self) -> None:
+        """Hear all answers; an attempt without one sees now and then whether it is to end."""
+        while self._unanswered:
+            if self._channel.poll(LISTEN_SECONDS):
+                number, self._answers[number] = self._channel.recv()
+                self._unanswered.discard(number)
+                continue
+            for number in list(self._unanswered):
+                self._go_on(number)
+
+    def _have(self, number: int, act: Callable[[Attempt], Said | Outcome]) -> None:
+        """Have an attempt act, and pass on what it says."""
+        said = act(self._going[number])
+        if isinstance(said, Evaluation):
+            self._unanswered.add(number)
+        elif isinstance(said, Outcome):
+            self._unanswered.discard(number)
+            del self._going[number]
+        if said is not None:
+            self._channel.send((number, said))

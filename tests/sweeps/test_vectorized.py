@@ -1,0 +1,297 @@
+"""The vectorised engine, with real children: each trial has the bits that it has alone."""
+
+import os
+import signal
+import time
+from contextlib import closing, suppress
+
+import pytest
+
+from nnlab.runs.compose import compose
+from nnlab.runs.config import parse, prepare
+from nnlab.runs.journal import read
+from nnlab.runs.run import HASHES, Run, new_id
+from nnlab.runs.weights import digest
+from nnlab.sweeps import vectorized
+from nnlab.sweeps.candidates import Candidates
+from nnlab.sweeps.engine import LocalEngine
+from nnlab.sweeps.reading import define
+from nnlab.sweeps.sweep import Sweep
+from nnlab.sweeps.trial import Evaluation, Job, Started
+from nnlab.sweeps.vectorized import VectorizedEngine, engine_of
+
+TEXT = """
+experiment: [data=iris, tracking=none, stopping.max_epochs.epochs=6, penalty=l2]
+metric: validation/loss
+sampler: tpe
+pruner: {name: median, startup: 3, warmup: 1}
+seed: 3
+parameters:
+  optimizer.lr: {low: 1e-3, high: 1e-1, log: true}
+  optimizer.momentum: {low: 0.1, high: 0.9}
+  averaging.decay: {low: 0.1, high: 0.99}
+  seed: [0, 1]
+"""
+RATES = (0.001, 0.01, 0.03, 0.1)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose(["data=iris", "tracking=none", "penalty=l2", "optimizer=momentum"])
+
+
+@pytest.fixture
+def job(config, tmp_path, environment):
+    """Makes jobs: the learning rate is what they differ in."""
+
+    def make(number=0, lr=0.01, epochs=4, run=None, resume=False, timeout=float("inf"), **changes):
+        plain = {
+            **config,
+            "store": str(tmp_path),
+            "stopping": {"max_epochs": {"epochs": epochs}},
+            "optimizer": {**config["optimizer"], "lr": lr},
+            **changes,
+        }
+        return Job(number, plain, "study", environment, run or new_id(), resume, timeout)
+
+    return make
+
+
+@pytest.fixture
+def engine():
+    """One worker of four trials."""
+    with closing(VectorizedEngine(1, 4)) as engine:
+        yield engine
+
+
+class Listener:
+    """Keeps what it hears; `decide` answers to the reports."""
+
+    def __init__(self, decide=lambda report: True):
+        self.heard = []
+        self._decide = decide
+
+    def __call__(self, message):
+        self.heard.append(message)
+        return self._decide(message.report) if isinstance(message, Evaluation) else True
+
+    @property
+    def reports(self):
+        return [one.report for one in self.heard if isinstance(one, Evaluation)]
+
+
+def alone(job):
+    """The reports of a job's training, and the tags that say its bits."""
+    training = prepare(parse(job.config))
+    state = training.start()
+    reports = list(training.run(state))
+    return reports, {
+        "nnlab.weights_sha256": digest(state.theta),
+        "nnlab.averaged_sha256": digest(training.averaged(state)),
+        "nnlab.batches_sha256": state.batches.tobytes().hex(),
+    }
+
+
+def tags(tmp_path, run):
+    records = read(tmp_path / "runs" / run / "journal.jsonl")
+    return {k: v for r in records if r["type"] == "tags" for k, v in r["tags"].items()}
+
+
+def run_all(engine, jobs, decide=lambda report: True):
+    listeners = [Listener(decide) for _ in jobs]
+    futures = [engine.submit(*one) for one in zip(jobs, listeners, strict=True)]
+    return [future.result(60) for future in futures], listeners
+
+
+def assert_as_alone(job, outcome, tmp_path, listener=None):
+    reports, hashes = alone(job)
+    assert (outcome.state, outcome.run) == ("COMPLETE", job.run)
+    assert outcome.metrics == reports[-1].metrics
+    if listener:
+        assert listener.heard[0] == Started(job.run)
+        heard = [(one.step, one.metrics, one.stop) for one in listener.reports]
+        assert heard == [(one.step, one.metrics, one.stop) for one in reports]
+    assert hashes.items() <= tags(tmp_path, job.run).items()
+
+
+def children(engine):
+    return {child.pid for child in engine._children}
+
+
+def test_trials_that_differ_in_numbers_share_a_child_and_keep_their_bits(engine, job, tmp_path):
+    jobs = [job(k, rate, seed=k % 2) for k, rate in enumerate(RATES)]
+    pids = set()
+
+    def decide(report):
+        pids.update(children(engine))
+        return True
+
+    outcomes, listeners = run_all(engine, jobs, decide)
+    assert len(pids) == 1
+    for one in zip(jobs, outcomes, listeners, strict=True):
+        assert_as_alone(*one[:2], tmp_path, one[2])
+
+
+def test_a_pruned_trial_and_one_that_diverges_leave_the_others_as_they_are(engine, job, tmp_path):
+    jobs = [job(k, rate) for k, rate in enumerate((0.01, 0.02, 1e30, 0.05))]
+    listeners = [Listener(), Listener(lambda report: report.step < 4), Listener(), Listener()]
+    futures = [engine.submit(*one) for one in zip(jobs, listeners, strict=True)]
+    outcomes = [future.result(60) for future in futures]
+    assert [one.state for one in outcomes] == ["COMPLETE", "PRUNED", "FAILED", "COMPLETE"]
+    assert outcomes[2].certain and "not finite" in outcomes[2].reason
+    assert listeners[1].reports[-1].step == 4
+    for k in (0, 3):
+        assert_as_alone(jobs[k], outcomes[k], tmp_path, listeners[k])
+    ends = [read(tmp_path / "runs" / one.run / "journal.jsonl")[-1] for one in jobs]
+    assert [end["rule"] for end in ends] == ["max_epochs", "pruned", "diverged", "max_epochs"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeout": 60.0},
+        {"model": {"name": "mlp", "hidden": [4], "activation": "relu", "batch_norm": False,
+                   "dropout": 0.2, "output": "identity"}},
+        {"optimizer": {"name": "random_search", "std": 0.1}},
+    ],
+    ids=["timeout", "dropout", "random search"],
+)  # fmt: skip
+def test_what_cannot_be_stacked_is_trained_by_itself(engine, job, tmp_path, changes):
+    jobs = [job(k, rate, **changes) for k, rate in enumerate(RATES[:2])]
+    outcomes, listeners = run_all(engine, jobs)
+    for one in zip(jobs, outcomes, listeners, strict=True):
+        assert_as_alone(*one[:2], tmp_path, one[2])
+
+
+def test_a_config_that_is_refused_fails_alone(engine, job):
+    outcomes, _ = run_all(engine, [job(0, 0.1), job(1, -1.0), job(2, 0.2)])
+    assert [one.state for one in outcomes] == ["COMPLETE", "FAILED", "COMPLETE"]
+    assert "lr > 0" in outcomes[1].reason
+
+
+def test_a_killed_child_costs_each_of_its_trials_an_attempt(engine, job):
+    def decide(report):
+        if report.step:
+            for pid in children(engine):
+                os.kill(pid, signal.SIGKILL)
+        return True
+
+    outcomes, _ = run_all(engine, [job(0, 0.1), job(1, 0.2)], decide)
+    for outcome in outcomes:
+        assert (outcome.state, outcome.reason) == ("FAILED", "the process was killed by SIGKILL")
+        assert not outcome.certain and outcome.run
+    again, _ = run_all(engine, [job(0, 0.1), job(1, 0.2)])
+    assert [one.state for one in again] == ["COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+@pytest.mark.parametrize("resumed_in", [VectorizedEngine, LocalEngine])
+def test_a_killed_stack_goes_on_to_the_same_bits(job, tmp_path, how, resumed_in):
+    often = {"checkpoint_every": "3 steps", "epochs": 12}
+    jobs = [job(k, rate, seed=k % 2, **often) for k, rate in enumerate(RATES)]
+    first = VectorizedEngine(1, 4)
+    reached = []
+
+    def decide(report):
+        reached.append(report.step)
+        if report.step < 20:
+            return True
+        if how == "killed":
+            for pid in children(first):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return None
+
+    futures = [first.submit(one, Listener(decide)) for one in jobs]
+    until = time.monotonic() + 20
+    while not any(step >= 20 for step in reached) and time.monotonic() < until:
+        time.sleep(0.01)
+    first.close()
+    states = {future.result(20).state for future in futures}
+    assert states == {"KILLED"} if how == "closed" else states <= {"KILLED", "FAILED"}
+    for one in jobs:
+        assert list((tmp_path / "runs" / one.run / "checkpoints").glob("*.npz"))
+    again = [job(one.number, rate, seed=one.number % 2, run=one.run, resume=True, **often)
+             for one, rate in zip(jobs, RATES, strict=True)]  # fmt: skip
+    with closing(resumed_in(*((1, 4) if resumed_in is VectorizedEngine else (1,)))) as second:
+        outcomes, listeners = run_all(second, again)
+    for one in zip(again, outcomes, listeners, strict=True):
+        assert_as_alone(*one[:2], tmp_path, one[2])
+
+
+@pytest.fixture
+def swept(sweep_file, environment, tmp_path):
+    """Runs a sweep with settings; its trials."""
+
+    def run(store, *settings):
+        sweep_file("stacks", TEXT)
+        definition = define("stacks", [f"store={tmp_path / store}", *settings])
+        candidates = Candidates(definition)
+        config = candidates.check()
+        study = Run(
+            config.store,
+            kind="study",
+            name="stacks",
+            tracking=config.tracking,
+            config={},
+            environment=environment,
+        )
+        with study, closing(engine_of(definition)) as engine:
+            sweep = Sweep(definition, candidates, engine, study)
+            list(sweep.run(environment))
+        return sweep.ledger.trials
+
+    return run
+
+
+def test_a_deterministic_sweep_does_not_depend_on_the_engine(swept, tmp_path):
+    how = ("trials=12", "deterministic=true", "lag=4")
+    here = swept("alone", *how, "workers=2")
+    there = swept("stacks", *how, "workers=1", "engine=vectorized", "trials_per_worker=4")
+    assert {trial.state for trial in here} == {"COMPLETE", "PRUNED"}
+    for one, other in zip(here, there, strict=True):
+        assert (one.values, one.state, one.told) == (other.values, other.state, other.told)
+        assert one.curve == other.curve
+        hashes = [tags(tmp_path / store, trial.run)
+                  for store, trial in (("alone", one), ("stacks", other))]  # fmt: skip
+        for key in HASHES:
+            assert hashes[0][key] == hashes[1][key]
+
+
+def test_the_trials_of_a_killed_child_are_tried_again(swept, monkeypatch):
+    killed = []
+
+    class Killing(VectorizedEngine):
+        def submit(self, job, hear):
+            def heard(message):
+                if isinstance(message, Evaluation) and message.report.step and not killed:
+                    killed.extend(children(self))
+                    os.kill(killed[0], signal.SIGKILL)
+                return hear(message)
+
+            return super().submit(job, heard)
+
+    monkeypatch.setattr(vectorized, "VectorizedEngine", Killing)
+    how = ("trials=8", "workers=1", "trials_per_worker=4", "engine=vectorized", "pruner=none")
+    trials = swept("stacks", *how, "retries=1")
+    assert len(killed) == 1
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 8
+    assert [trial.failures for trial in trials] == [1] * 4 + [0] * 4
+
+
+def test_jobs_that_wait_are_cancelled_when_it_closes(job):
+    engine = VectorizedEngine(1, 2)
+    futures = [engine.submit(job(k, 0.1, epochs=10**6), Listener()) for k in range(4)]
+    while not any(future.running() for future in futures):
+        time.sleep(0.01)
+    engine.close()
+    assert all(future.cancelled() or future.result(10).state == "KILLED" for future in futures)
+    assert any(future.cancelled() for future in futures)
+
+
+def test_the_setting_chooses_the_engine(definition):
+    settings = {"workers": 2, "trials": 20, "trials_per_worker": 16}
+    with closing(engine_of(definition(engine="vectorized", **settings))) as engine:
+        assert isinstance(engine, VectorizedEngine) and engine.slots() == 20
+    with closing(engine_of(definition(**settings))) as engine:
+        assert type(engine) is LocalEngine and engine.slots() == 2
