@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from nnlab.reproduction.logged import Ended, Logged, Points
+from nnlab.runs.journal import same
 
 CALLED = {
     "nnlab.data_sha256": "data",
@@ -120,13 +121,6 @@ def compare(logged: Logged, points: Points) -> Compared:
 def hashes(logged: Logged, now: Mapping[str, str]) -> dict[str, Hash]:
     """Each of the run's hashes, then and now."""
     return {tag: Hash(logged.tags.get(tag), value) for tag, value in now.items()}
-
-
-def same(then: float | None, now: float | None) -> bool:
-    """Are both there with the same value? NaN is as NaN was. (SQLite keeps no sign of zero.)"""
-    if then is None or now is None:
-        return False
-    return then == now or (math.isnan(then) and math.isnan(now))
 
 
 def relative(then: float, now: float) -> float:

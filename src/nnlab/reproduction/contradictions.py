@@ -9,10 +9,10 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from nnlab.reproduction.comparison import CALLED, same
+from nnlab.reproduction.comparison import CALLED
 from nnlab.reproduction.logged import Logged
 from nnlab.reproduction.parameters import Weights
-from nnlab.runs.journal import in_json
+from nnlab.runs.journal import in_json, same
 from nnlab.runs.plain import flatten
 from nnlab.runs.run import PLUGINS
 from nnlab.tracking.entries import NON_FINITE, fitting_param, fitting_tag

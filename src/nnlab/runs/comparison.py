@@ -1,13 +1,12 @@
 """Several runs side by side: what they were given, what they measured, how they differ."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnlab.runs.journal import read
+from nnlab.runs.journal import read, same
 from nnlab.runs.past import ENVIRONMENT, JOURNAL, Past
 from nnlab.runs.plain import Config, flatten
 from nnlab.runs.run import HASHES
@@ -133,7 +132,7 @@ class Comparison:
         for side in self.sides[1:]:
             other = _points(side)
             every = first.keys() | other.keys()
-            counts.append((len(every), sum(_same(first.get(k), other.get(k)) for k in every)))
+            counts.append((len(every), sum(same(first.get(k), other.get(k)) for k in every)))
         return counts
 
     def hashes(self) -> dict[str, list[bool | None]]:
@@ -169,9 +168,3 @@ class Comparison:
 
 def _points(side: Side) -> dict[tuple[str, float], float]:
     return {(name, at): value for name, curve in side.curves.items() for at, value in curve.items()}
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return False
-    return one == other or (math.isnan(one) and math.isnan(other))

@@ -318,6 +318,13 @@ def number(value: float | str) -> float:
     return float(value)
 
 
+def same(then: float | None, now: float | None) -> bool:
+    """Are both there with the same value? NaN is as NaN was. (SQLite keeps no sign of zero.)"""
+    if then is None or now is None:
+        return False
+    return then == now or (math.isnan(then) and math.isnan(now))
+
+
 def in_json(value: Any) -> Any:
     """`value` in JSON's types; non-finite floats become texts."""
     if isinstance(value, Mapping):
