@@ -14,28 +14,14 @@ def lab(tmp_path):
     return Lab(tmp_path)
 
 
-_ROWS = pytest.StashKey[dict[str, list[tuple[str, str]]]]()
-
-
-@pytest.fixture
-def shown(request):
-    """Adds a row to the table at the end: `shown("kill -9, resumed", "50 of 50 equal")`."""
-
-    def add(what, held):
-        rows = request.config.stash.setdefault(_ROWS, {})
-        rows.setdefault(request.node.nodeid, []).append((what, held))
-
-    return add
-
-
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter):
     """What `make durability` prints at its end: what was tried and what held."""
-    rows = config.stash.get(_ROWS, {})
     table = []
     for report in terminalreporter.stats.get("passed", []):
         if report.when == "call" and "tests/durability" in report.nodeid:
             name = report.nodeid.rpartition("::test_")[2].replace("_", " ")
-            table += rows.get(report.nodeid, [(name, "held")])
+            rows = [row for key, row in report.user_properties if key == "shown"]
+            table += rows or [(name, "held")]
     if table:
         terminalreporter.section("durability")
         width = max(len(what) for what, _ in table)

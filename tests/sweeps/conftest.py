@@ -75,18 +75,14 @@ def sweep_file(tmp_path, monkeypatch):
     return write
 
 
-_ROWS = pytest.StashKey[list[tuple[str, str]]]()
-
-
-@pytest.fixture
-def shown(request):
-    """Adds a row to the table of `make sweep-torture`: `shown("10 kills", "0 duplicates")`."""
-    return lambda what, held: request.config.stash.setdefault(_ROWS, []).append((what, held))
-
-
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter):
     """What `make sweep-torture` prints at its end."""
-    rows = config.stash.get(_ROWS, [])
+    rows = [
+        row
+        for report in terminalreporter.stats.get("passed", [])
+        for key, row in report.user_properties
+        if key == "shown" and "tests/sweeps" in report.nodeid
+    ]
     if rows:
         terminalreporter.section("sweeps")
         width = max(len(what) for what, _ in rows)

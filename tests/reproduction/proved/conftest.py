@@ -124,30 +124,19 @@ def wanted():
     return Wanted
 
 
-_ROWS = pytest.StashKey[dict[str, tuple[str, str]]]()
-
-
-@pytest.fixture
-def shown(request):
-    """Says the row of this test in the table at the end: `shown("killed", "identical")`."""
-
-    def say(what, held):
-        request.config.stash.setdefault(_ROWS, {})[request.node.nodeid] = (what, held)
-
-    return say
-
-
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter):
     """What was reproduced, and what came of it; only tests that passed have a row."""
-    rows = config.stash.get(_ROWS, {})
-    for file in dict.fromkeys(node.partition("::")[0] for node in rows):
+    for name in ("24_runs", "controls"):
+        file = f"tests/reproduction/proved/test_{name}.py"
         passed, failed = (
-            [one.nodeid for one in terminalreporter.stats.get(how, []) if file in one.nodeid]
+            [one for one in terminalreporter.stats.get(how, []) if file in one.nodeid]
             for how in ("passed", "failed")
         )
-        table = [rows[node] for node in dict.fromkeys(passed) if node in rows]
-        width = max((len(what) for what, _ in table), default=0)
-        terminalreporter.section(Path(file).stem.removeprefix("test_").replace("_", " "))
+        table = [row for one in passed for key, row in one.user_properties if key == "shown"]
+        if not table:
+            continue
+        width = max(len(what) for what, _ in table)
+        terminalreporter.section(name.replace("_", " "))
         for what, held in table:
             terminalreporter.write_line(f"{what:<{width}}  {held}")
         same = sum(held.startswith("identical") for _, held in table)
