@@ -226,7 +226,7 @@ def test_an_interrupted_fetch_is_gone_on_with(bench, data, mirror, home, monkeyp
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and "interrupted" in err
     there = part.stat().st_size
     assert 100_000 <= there < 1_648_877

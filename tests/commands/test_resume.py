@@ -156,7 +156,7 @@ def test_a_run_that_is_being_written_is_refused_with_its_process(bench):
         (run,) = bench.wait_for_runs(process, set())
         done = bench("train", "--resume", run, code=2)
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert re.fullmatch(
         rf"nnlab: \S+ \(run {run}\) is being written by process {process.pid} on \S+\n", done.err
     )

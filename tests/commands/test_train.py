@@ -259,7 +259,7 @@ def test_an_interrupted_training_says_so_and_keeps_what_it_measured(bench, numbe
     with bench.start("train", "tracking=none", "stopping.max_epochs.epochs=100000") as process:
         (run,) = bench.wait_for_runs(process, set())
         os.kill(process.pid, number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert err == f"nnlab: interrupted by {number.name}\n"
     *rest, end = bench.records(run)

@@ -260,7 +260,7 @@ def test_the_trials_of_a_sweep_go_on_to_the_same_bits(make_lab, how, shown):
             time.sleep(0.02)
             found = {path for path in lab.store.glob("runs/*") if trial(path)}
         os.killpg(process.pid, how)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     if how == signal.SIGINT:
         assert process.returncode == 130
 

@@ -67,7 +67,7 @@ def goes_on(lab, run):
             assert time.monotonic() < deadline and process.poll() is None, process.communicate()
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     after = lab.records(run)
     assert after[: len(before)] == before
     assert [line["n"] for line in after] == list(range(len(after)))
@@ -150,7 +150,7 @@ def test_two_interrupts_at_any_distance_lose_no_report_that_was_yielded(lab, sho
             for wait in (gap, 0):
                 process.send_signal(signal.SIGINT)
                 time.sleep(wait)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=120)
         (run,) = lab.runs() - known
         said = re.findall(r"^yielded (\d+)$", output.read_text(), re.MULTILINE)
         assert {int(step) for step in said} <= set(reports(lab.records(run))), err
@@ -310,7 +310,7 @@ def test_under_nohup_an_interrupt_and_a_hangup_are_ignored_and_a_termination_is_
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (143, "nnlab: interrupted by SIGTERM\n")
     assert len(checkpoints(lab, run)) == 1
 
@@ -320,7 +320,7 @@ def test_a_signal_before_there_is_a_run_is_an_interrupt_too(lab):
         with lab.start(*UNTRACKED) as process:
             time.sleep(delay)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=120)
         assert process.returncode in (130, -signal.SIGINT)  # before there was Python to heed it
         assert "Traceback" not in err or process.returncode < 0
 
