@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from nnlab.plots.curves import learning_curves, search_history
+from nnlab.plots.curves import LearningCurves, learning_curves, search_history
 
 
 def record(step, **metrics):
@@ -84,6 +85,16 @@ def test_a_mean_of_several_trainings_has_a_band_that_leaves_the_axes_alone():
     np.testing.assert_allclose(path.vertices[:4], corners)
 
 
+def test_the_axes_reach_to_every_point():
+    for axes in learning_curves(reports(average="ema")).axes:
+        points = np.array([point for line in lines(axes).values() for point in line])
+        limits = np.array([axes.get_xlim(), axes.get_ylim()]).T
+        assert (limits[0] <= points.min(axis=0)).all()
+        assert (points.max(axis=0) <= limits[1]).all()
+        scale = np.log if axes.get_yscale() == "log" else np.asarray
+        assert np.ptp(scale(points[:, 1])) > 0.8 * np.ptp(scale(limits[:, 1]))
+
+
 def test_a_single_point_is_a_dot():
     loss, _ = learning_curves(reports()).axes
     assert style(loss, "test")[2] == "o"
@@ -135,3 +146,57 @@ def test_drawing_needs_no_display_and_leaves_no_state(monkeypatch):
     learning_curves(reports())
     search_history([{"step": 1, "metrics": {"best": 1.0}}])
     assert pyplot.get_fignums() == before
+
+
+def diverging(values):
+    return [
+        record(k, **{"train/loss": value, "train/accuracy": value, "validation/loss": k})
+        for k, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        reports(average="ema"),
+        [record(k, **{"train/loss": 1e-9 * (k + 1), "train/r2": 1e6 - k}) for k in range(9)],
+        [
+            record(k, **{"train/loss": 3.0 + k, "se/train/loss": 9.0, "train/r2": 0.5})
+            for k in range(3)
+        ],
+        diverging([1.0, "Infinity", "NaN"]),
+        diverging(["NaN", "NaN", "NaN"]),
+        diverging([0.0, -1.0, 0.0]),
+    ],
+    ids=["averaged", "small", "with a band", "diverged", "nothing", "negative"],
+)
+def test_a_picture_is_the_same_whatever_was_drawn_before_it(tmp_path, one):
+    def scaled(factor):
+        return [
+            {
+                **report,
+                "metrics": {key: factor * float(value) for key, value in report["metrics"].items()},
+            }
+            for report in one
+        ]
+
+    alone, after = LearningCurves(), LearningCurves()
+    alone.save(one, tmp_path / "alone.png")
+    for before in (scaled(0.01), scaled(7), reports("r2"), scaled(1000)):
+        after.save(before, tmp_path / "before.png")
+    after.save(one, tmp_path / "after.png")
+    assert (tmp_path / "after.png").read_bytes() == (tmp_path / "alone.png").read_bytes()
+
+
+def test_it_shows_what_the_figure_shows(tmp_path):
+    """Ticks, labels and legend too; only what lies over what may differ at the edges."""
+    LearningCurves().save(reports(average="ema"), tmp_path / "sheet.png")
+    figure = learning_curves(reports(average="ema"))
+    figure.savefig(tmp_path / "figure.png")
+    sheet, whole = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB"), dtype=int)
+        for name in ("sheet.png", "figure.png")
+    )
+    assert sheet.shape == whole.shape == (400, 1000, 3)
+    assert (np.abs(sheet - whole).max(axis=-1) > 64).mean() < 1e-3
+    assert (whole.min(axis=-1) < 128).mean() > 5e-3

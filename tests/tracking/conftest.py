@@ -77,6 +77,12 @@ def database(store, folder):
 
 
 @pytest.fixture
+def as_of_a_server(monkeypatch):
+    """Nothing is written by SQL: all goes through MLflow's calls, as it does for a server."""
+    monkeypatch.setattr(Store, "_database", None)
+
+
+@pytest.fixture
 def new_run(tmp_path):
     """Makes runs, to be written."""
 

@@ -127,12 +127,27 @@ def failing_once(real, done):
     ids=",".join,
 )
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+@pytest.mark.usefixtures("as_of_a_server")
 def test_a_call_that_fails_is_made_again_whether_it_was_done_or_not(
     store, database, finished, monkeypatch, calls, done
 ):
+    fail_once_and_go_on(store, store.client, database, finished, monkeypatch, calls, done)
+
+
+@pytest.mark.parametrize(
+    "calls", [["find"], ["log"], ["keep"], ["find", "log", "keep"]], ids=",".join
+)
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+def test_what_fails_of_a_local_database_is_done_again_whether_it_was_done_or_not(
+    store, database, finished, monkeypatch, calls, done
+):
+    fail_once_and_go_on(store, store, database, finished, monkeypatch, calls, done)
+
+
+def fail_once_and_go_on(store, owner, database, finished, monkeypatch, calls, done):
     path = finished()
     for name in calls:
-        monkeypatch.setattr(store.client, name, failing_once(getattr(store.client, name), done))
+        monkeypatch.setattr(owner, name, failing_once(getattr(owner, name), done))
     runs = database.sizes()["runs"]
     projection = Projection(path, store)
     for _ in calls:
@@ -337,6 +352,7 @@ def test_one_process_at_a_time_sends_a_run_and_the_next_begins_where_it_ended(
     assert database.sizes() == sizes
 
 
+@pytest.mark.usefixtures("as_of_a_server")
 def test_a_twin_that_a_server_made_late_is_removed(store, database, finished, monkeypatch):
     path = finished()
     real = store.client.create_run
@@ -494,6 +510,7 @@ def test_an_original_that_cannot_be_tagged_does_not_keep_the_reproduction_out(
     assert "nnlab.reproduced" not in database.tags(gone)
 
 
+@pytest.mark.usefixtures("as_of_a_server")
 def test_a_server_that_does_not_answer_is_told_of_the_original_later(
     store, database, sent, reproduction, monkeypatch
 ):

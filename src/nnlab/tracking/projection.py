@@ -6,18 +6,16 @@ so sending one again, after a failure whose outcome is unknown, changes nothing.
 
 import getpass
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from nnlab.errors import UserError, first_line
-from nnlab.plots.curves import learning_curves, save, search_history
 from nnlab.runs.atomic import ASIDE
 from nnlab.runs.journal import JournalReader, Record, being_written
 from nnlab.runs.owner import Owner
@@ -25,19 +23,17 @@ from nnlab.runs.past import JOURNAL, glance, owner_of, reap
 from nnlab.tracking.entries import (
     LAST_WORDS,
     Entries,
-    Point,
     Translation,
-    batches,
     fitting_tag,
     last_words,
 )
 from nnlab.tracking.inputs import Input
+from nnlab.tracking.pictures import draw
 from nnlab.tracking.report import study_report
 from nnlab.tracking.sent import PRIVATE, Sent, claim, remember, sent
 from nnlab.tracking.store import Store
 
 SEND_SECONDS = 1.0
-_METRICS = 1000  # MLflow's limit per batch
 
 
 class BusyError(Exception):
@@ -47,8 +43,12 @@ class BusyError(Exception):
 class Projection:
     """Follows a run's journal; call `advance` until it is `done` or `left`."""
 
-    def __init__(self, path: Path, store: Store) -> None:
+    def __init__(
+        self, path: Path, store: Store, provide_picture: Callable[[Path], None] = draw
+    ) -> None:
+        """`provide_picture` returns when the picture of the run in a directory is there."""
         self.path = path
+        self._provide_picture = provide_picture
         self.store = store
         self.done = False
         self.new = False
@@ -174,16 +174,7 @@ class Projection:
         self._remember(sent=len(self._records), bytes=self._reader.offset, done=False)
 
     def _log(self, entries: Entries) -> None:
-        points = [entries.points[k : k + _METRICS] for k in range(0, len(entries.points), _METRICS)]
-        for params, metrics, tags in zip_longest(
-            batches(entries.params), points, batches(entries.tags)
-        ):
-            self.store.client.log_batch(
-                self.run_id,
-                params=[Param(key, value) for key, value in (params or {}).items()],
-                metrics=[_metric(point) for point in metrics or ()],
-                tags=[RunTag(key, value) for key, value in (tags or {}).items()],
-            )
+        self.store.log(self.run_id, params=entries.params, points=entries.points, tags=entries.tags)
         if entries.inputs:
             self.store.client.log_inputs(self.run_id, [_dataset(one) for one in entries.inputs])
         for run, tags in entries.others.items():
@@ -198,8 +189,7 @@ class Projection:
         """Tag another run. Should the server refuse that (it is deleted, or for reading only), this
         run is no less complete; should it not answer, it is tried again."""
         try:
-            said = [RunTag(key, value) for key, value in tags.items()]
-            self.store.client.log_batch(run, tags=said)
+            self.store.log(run, tags=tags)
         except Exception as error:  # whatever MLflow, its database or its server raises
             if not self.store.reachable():
                 raise
@@ -236,33 +226,28 @@ class Projection:
 
     def _finish(self, end: Record) -> None:
         """Artifacts, the end state, and only then the status."""
-        reports = [record for record in self._records if record["type"] == "report"]
-        if len(reports) > 1:
-            draw = search_history if self._records[0]["kind"] == "study" else learning_curves
-            save(draw(reports), self.path / "curves.png")
+        self._provide_picture(self.path)
         if self._records[0]["kind"] == "study":
             with suppress(UserError, LookupError, ValueError):  # it must not keep the study out
                 study_report(self.path, self._records, self.store.uri)
-        for file in sorted(self.path.iterdir()):
-            if file.is_file() and file.name not in PRIVATE and file.suffix != ASIDE:
-                self.store.client.log_artifact(self.run_id, str(file))
+        files = [
+            file
+            for file in sorted(self.path.iterdir())
+            if file.is_file() and file.name not in PRIVATE and file.suffix != ASIDE
+        ]
+        self.store.keep(self.run_id, files)
         self._conclude(end)
         self.store.remove_twins(self._records[0]["run"], self.run_id)
         self.done = self.new = True
         self._remember(done=True)
 
     def _conclude(self, end: Record) -> None:
-        tags = [RunTag(*tag) for tag in last_words(end).items()]
-        self.store.client.log_batch(self.run_id, tags=tags)
+        self.store.log(self.run_id, tags=last_words(end))
         self.store.client.set_terminated(self.run_id, end["status"], end["time"])
 
     def _remember(self, **what: str | int | bool) -> None:
         self._state = replace(self._state, **what)  # type: ignore[arg-type]
         remember(self.path, self.store.uri, self._state)
-
-
-def _metric(point: Point) -> Metric:
-    return Metric(point.key, point.value, point.time, point.step)
 
 
 def _dataset(one: Input) -> DatasetInput:

@@ -21,6 +21,7 @@ from typing import Any
 from nnlab.errors import first_line
 from nnlab.runs.journal import JournalError
 from nnlab.tracking.earlier import Earlier
+from nnlab.tracking.pictures import Pictures
 from nnlab.tracking.projection import BusyError, Projection
 from nnlab.tracking.store import Store
 
@@ -38,6 +39,7 @@ def serve(store: Store, incoming: Incoming, earlier: Earlier | None = None) -> b
     try:
         projector.serve()
     finally:
+        projector.pictures.close()
         for projection in projector.following:
             projection.close()
     return projector.all_sent
@@ -51,6 +53,7 @@ class Projector:
         self.incoming = incoming
         self.earlier = earlier
         self.following: list[Projection] = []
+        self.pictures = Pictures()
         self.more = self.all_sent = True
         self._last_came: float | None = None
         self._asked: set[str] = set()
@@ -96,10 +99,11 @@ class Projector:
 
     def _follow(self, path: Path) -> None:
         if path not in [projection.path for projection in self.following]:
-            self.following.append(Projection(path, self.store))
+            self.following.append(Projection(path, self.store, self.pictures.provide))
 
     def _advance_all(self) -> None:
         """Send what there is of every run, unless the server turns out to be away."""
+        self.pictures.ask(projection.path for projection in self.following)
         for projection in list(self.following):
             began = monotonic()
             try:

@@ -4,25 +4,30 @@ Imports MLflow (two seconds); only the tracking and fetching processes do.
 """
 
 import fcntl
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from nnlab.tracking import rows
+from nnlab.tracking.entries import Point, batches
 from nnlab.tracking.moved import follow_the_artifacts
 from nnlab.tracking.sent import sqlite_file
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view for trainings
 _PROBE_SECONDS = 2.0
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_METRICS = 1000  # MLflow's limit per batch
 
 
 class Store:
@@ -37,12 +42,17 @@ class Store:
     @cached_property
     def client(self) -> MlflowClient:
         """The client. A new database is created by one process while others wait."""
-        database = sqlite_file(self.uri)
-        if database is not None:
+        if (database := sqlite_file(self.uri)) is not None:
             ready(database)
             with suppress(sqlite3.OperationalError):  # it may be for reading only
                 follow_the_artifacts(database)
         return _connected(self.uri)
+
+    @property
+    def _database(self) -> Path | None:
+        """The file of a local database, which is there; None for a server."""
+        _ = self.client
+        return sqlite_file(self.uri)
 
     def reachable(self) -> bool:
         """Does the server answer at all, whatever it says? True of a database in a file."""
@@ -85,6 +95,40 @@ class Store:
             self._runs[run] = found[0]
         return self._runs[run]
 
+    def log(
+        self,
+        mlflow_id: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        points: Sequence[Point] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add them to a run; what is there already stays as it is, but tags."""
+        if self._database is not None:
+            rows.log(self._database, mlflow_id, params or {}, points, tags or {})
+            return
+        groups = [points[k : k + _METRICS] for k in range(0, len(points), _METRICS)]
+        for some_params, some_points, some_tags in zip_longest(
+            batches(params or {}), groups, batches(tags or {})
+        ):
+            self.client.log_batch(
+                mlflow_id,
+                params=[Param(key, value) for key, value in (some_params or {}).items()],
+                metrics=[Metric(p.key, p.value, p.time, p.step) for p in some_points or ()],
+                tags=[RunTag(key, value) for key, value in (some_tags or {}).items()],
+            )
+
+    def keep(self, mlflow_id: str, files: Sequence[Path]) -> None:
+        """Make the files artifacts of a run."""
+        folder = rows.artifacts(self._database, mlflow_id) if self._database is not None else None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if folder is None:
+                self.client.log_artifact(mlflow_id, str(file))
+            else:
+                shutil.copy2(file, folder)
+
     def has(self, mlflow_id: str) -> bool:
         """Is there a run with this MLflow id, be it deleted?"""
         try:
@@ -120,6 +164,8 @@ class Store:
 
     def _all(self, run: str) -> list[str]:
         """The MLflow ids of all runs that are this run of ours, but deleted ones."""
+        if self._database is not None:
+            return rows.find(self._database, run)
         found = self.client.search_runs(
             self.experiments(), f"tags.`nnlab.run` = '{run}'", ViewType.ACTIVE_ONLY
         )
