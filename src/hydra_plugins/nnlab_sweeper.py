@@ -25,6 +25,8 @@ _SETTINGS = {
     "time": "never",
     "epochs": 0,
     "workers": 0,
+    "engine": "local",
+    "trials_per_worker": None,
     "deterministic": False,
     "lag": 0,
     "retries": 0,

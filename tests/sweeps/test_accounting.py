@@ -78,9 +78,7 @@ def test_a_free_worker_gets_the_next_trial_at_once(swept):
     swept(act, slots=2, trials=8, sampler="random")
     took = time.monotonic() - began
     in_pairs = sum(max(pair) for pair in zip(durations[::2], durations[1::2], strict=True))
-    assert (
-        took < (list_scheduled(durations, 2) + in_pairs) / 2
-    )  # with a barrier, in_pairs
+    assert took < (list_scheduled(durations, 2) + in_pairs) / 2  # with a barrier, in_pairs
 
 
 def test_the_budget_of_epochs_ends_a_sweep(swept):

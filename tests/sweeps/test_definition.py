@@ -309,6 +309,33 @@ BAD_FILES = {  # what is appended to MINE, or replaces it; the message; the line
         "`lag needs deterministic: true` must hold, but got lag=2 (of the sweep)",
         7,
     ),
+    "an engine that there is not": (
+        MINE + "engine: cluster\n",
+        "engine must be one of local, vectorized, but got engine=cluster (of the sweep)",
+        7,
+    ),
+    "no trials per worker": (
+        MINE + "engine: vectorized\ntrials_per_worker: 0\n",
+        "`trials_per_worker >= 1` must hold, but got trials_per_worker=0 (of the sweep)",
+        8,
+    ),
+    "trials per worker of the local engine": (
+        MINE + "trials_per_worker: 16\n",
+        "`trials_per_worker needs engine: vectorized` must hold, but got trials_per_worker=16 "
+        "(of the sweep)",
+        7,
+    ),
+    "an engine with options": (
+        MINE + "engine: {name: vectorized}\n",
+        "engine must be a text, but got engine={'name': 'vectorized'}",
+        7,
+    ),
+    "an option of the engine": (
+        MINE + "engine.trials_per_worker: 16\n",
+        "engine.trials_per_worker is not a key of a sweep (did you mean trials_per_worker?); "
+        f"known here: {', '.join(KEYS)}",
+        7,
+    ),
     "an empty range": (
         MINE.replace("1e-3, high: 1", "1, high: 1"),
         "`low < high` must hold, but got low=1, high=1 (parameters.optimizer.lr)",
@@ -459,6 +486,20 @@ BAD_ARGUMENTS = {  # the message, before the argument itself
         "trails is not a key of a sweep (did you mean trials?); known here: " + ", ".join(KEYS)
     ),
     "retries=-1": "`retries >= 0` must hold, but got retries=-1 (of the sweep)",
+    "engine=vectorised": (
+        "engine must be one of local, vectorized, but got engine=vectorised "
+        "(did you mean vectorized?) (of the sweep)"
+    ),
+    "trials_per_worker=many": (
+        "trials_per_worker must be a whole number, but got trials_per_worker='many'"
+    ),
+    "trials_per_worker=-1": (
+        "`trials_per_worker >= 1` must hold, but got trials_per_worker=-1 (of the sweep)"
+    ),
+    "trials_per_worker=4": (
+        "`trials_per_worker needs engine: vectorized` must hold, but got trials_per_worker=4 "
+        "(of the sweep)"
+    ),
     "deterministic=1": "deterministic must be true or false, but got deterministic=1",
     "time=soon": (
         'time must be an interval above zero such as "30 seconds", "5 epochs" or "1000 steps", or '
@@ -492,12 +533,25 @@ NO_ARGUMENTS = {
         "trails is neither a setting of the sweep nor a key of the experiment "
         "(did you mean trials?)"
     ),
+    "engine.trials_per_worker=16": (
+        "engine.trials_per_worker is not a setting of the sweep (did you mean trials_per_worker?)"
+    ),
+    "sampler.startup=20": "sampler.startup is not a setting of the sweep (did you mean sampler?)",
 }
 
 
 @pytest.mark.parametrize(("argument", "message"), NO_ARGUMENTS.items(), ids=NO_ARGUMENTS)
 def test_what_is_no_argument_is_refused(mine, argument, message):
     assert refused(define, "mine", [argument]) == message
+
+
+def test_another_engine_leaves_out_what_the_file_says_of_its_own(sweep_file):
+    sweep_file("stacks", MINE + "engine: vectorized\ntrials_per_worker: 4\n")
+    assert define("stacks", ["engine=vectorized"]).each == 4
+    assert define("stacks", ["trials_per_worker=8"]).each == 8
+    assert define("stacks", ["engine=local"]).each == 1
+    message = refused(define, "stacks", ["engine=local", "trials_per_worker=8"])
+    assert "needs engine: vectorized" in message
 
 
 def test_an_unknown_sweep_lists_the_known_ones_and_the_nearest(mine):
@@ -559,7 +613,22 @@ def test_an_engine_that_there_is_not(definition):
     with pytest.raises(LawError, match="engine must be one of local, vectorized"):
         definition(engine="cluster")
     with pytest.raises(LawError, match="trials_per_worker >= 1"):
-        definition(trials_per_worker=0)
+        definition(engine="vectorized", trials_per_worker=0)
+    with pytest.raises(LawError, match="`trials_per_worker needs engine: vectorized` must hold"):
+        definition(trials_per_worker=16)
+
+
+@pytest.mark.parametrize(
+    ("workers", "each", "trials", "processes", "together"),
+    [(2, 16, 40, 2, 16), (2, 16, 20, 2, 10), (2, 16, 3, 2, 2), (4, 16, 3, 3, 1), (1, 1, 9, 1, 1)],
+)
+def test_what_the_workers_have_at_once(definition, workers, each, trials, processes, together):
+    settings = {"workers": workers, "trials": trials}
+    made = definition(engine="vectorized", trials_per_worker=each, **settings)
+    assert (made.processes, made.together) == (processes, together)
+    assert made.plain["trials_per_worker"] == each
+    local = definition(**settings)
+    assert (local.processes, local.together) == (local.slots, 1)
 
 
 def test_a_definition_as_plain_data_says_everything(definition):
@@ -598,7 +667,7 @@ def test_a_definition_as_plain_data_says_everything(definition):
         "epochs": 0,
         "workers": 0,
         "engine": "local",
-        "trials_per_worker": 16,
+        "trials_per_worker": 1,
         "deterministic": False,
         "lag": 0,
         "retries": 0,

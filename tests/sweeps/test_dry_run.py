@@ -57,6 +57,20 @@ def test_a_long_trial_is_cut_and_its_length_estimated(dry):
     assert 250 < found.seconds < 600  # 3 s for each of 100 epochs, and the end
 
 
+def test_the_cost_of_a_vectorised_sweep_is_that_of_a_stack_on_each_worker(dry):
+    stacks = ("engine=vectorized", "trials_per_worker=2", "trials=8", "model.hidden=[8]")
+    found = dry(*stacks)
+    assert found.seconds == 3.0 * 5  # both trials of the stack in each report
+    assert found.total == 2 * found.seconds  # eight trials, two times two at once
+    text = str(found)
+    assert "8 trials, tpe sampler, median pruner, 4 at once on 2 workers" in text
+    assert "cost: the first 2 trials take 15 s, 4 epochs each; 8 such trials on 2 workers" in text
+    assert dry(*stacks, "timeout=60").seconds == 2 * found.seconds  # one after another
+    assert dry(*stacks, "seeds=3").seconds == 6 * found.seconds
+    two = ("model.hidden=[8],[4,4]", "sampler=grid", "optimizer.lr=0.1")
+    assert dry(*stacks[:3], *two, "stopping.max_epochs.epochs=2").seconds == 2 * 3.0 * 3
+
+
 def test_a_finite_space_bounds_the_trials(dry):
     found = dry("optimizer.lr=0.1")
     assert (found.trials, len(found.suggestions)) == (3, 3)
@@ -72,7 +86,7 @@ def test_what_is_shown(dry):
     assert sum(line.startswith(("  0  ", "  4  ")) for line in lines) == 2
     assert "[100]" not in text.partition("first suggestions")[2]
     assert lines[-1].startswith("cost: trial 0 takes ")
-    assert lines[-1].endswith("such trials on 2 workers about 60 s")
+    assert lines[-1].endswith("such trials on 2 workers about 60 s of training")
 
 
 def test_constraints_that_nothing_keeps_are_said(dry):

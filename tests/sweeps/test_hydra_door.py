@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hydra_plugins.nnlab_sweeper import _SETTINGS
 from nnlab.runs.journal import read
+from nnlab.sweeps.reading import KEYS
 
 NNLAB = str(Path(sys.executable).with_name("nnlab"))
 QUICK = ["tracking=none", "data=iris", "stopping.max_epochs.epochs=2"]
@@ -80,6 +82,10 @@ def test_errors_are_those_of_a_sweep(train, tmp_path, argument, message):
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_every_setting_of_a_sweep_is_one_of_the_sweeper():
+    assert {*_SETTINGS} == {*KEYS, "name", "params"} - {"experiment", "parameters"}
 
 
 def test_the_plugin_is_found_without_loading_what_a_sweep_needs():

@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import closing, suppress
 
+import numpy as np
 import pytest
 
 from nnlab.runs.compose import compose
@@ -12,12 +13,12 @@ from nnlab.runs.config import parse, prepare
 from nnlab.runs.journal import read
 from nnlab.runs.run import HASHES, Run, new_id
 from nnlab.runs.weights import digest
-from nnlab.sweeps import vectorized
+from nnlab.sweeps import stacked, vectorized
 from nnlab.sweeps.candidates import Candidates
 from nnlab.sweeps.engine import LocalEngine
 from nnlab.sweeps.reading import define
 from nnlab.sweeps.sweep import Sweep
-from nnlab.sweeps.trial import Evaluation, Job, Started
+from nnlab.sweeps.trial import Evaluation, Job, Outcome, Started
 from nnlab.sweeps.vectorized import VectorizedEngine, engine_of
 
 TEXT = """
@@ -146,21 +147,112 @@ def test_a_pruned_trial_and_one_that_diverges_leave_the_others_as_they_are(engin
     assert [end["rule"] for end in ends] == ["max_epochs", "pruned", "diverged", "max_epochs"]
 
 
+BY_ITSELF = {  # overrides
+    "dropout": ("model.dropout=0.2",),
+    "batch norm": ("model.batch_norm=true",),
+    "augmentation": ("augmentation=[mixup]",),
+    "time budget": ("stopping=[max_epochs,time_budget]", "stopping.time_budget.seconds=60"),
+    "seeds": ("seeds=2",),
+    "folds": ("validation=kfold", "validation.folds=3"),
+    "random search": ("optimizer=random_search",),
+    "timeout": (),
+}
+
+
+@pytest.fixture
+def variant(environment):
+    """Makes jobs of a config with overrides; each engine's have a store of their own."""
+
+    def make(store, number, *overrides, timeout=float("inf")):
+        usual = ("data=iris", "tracking=none", f"store={store}", "stopping.max_epochs.epochs=2")
+        return Job(
+            number, compose([*usual, *overrides]), "s", environment, new_id(), False, timeout
+        )
+
+    return make
+
+
+def assert_same_as_local(engine, variant, tmp_path, each, decide=lambda report: True, **options):
+    """Those jobs end as the local engine's, to the bits; the processes that they had."""
+    pids, told = set(), []
+
+    def seen(report):
+        pids.update(children(engine))
+        return decide(report)
+
+    for store, used in (("stacks", engine), ("alone", LocalEngine(1))):
+        jobs = [variant(tmp_path / store, k, *one, **options) for k, one in enumerate(each)]
+        outcomes, listeners = run_all(used, jobs, seen if used is engine else decide)
+        told.append(
+            [
+                (
+                    (outcome.state, outcome.metrics),
+                    [(one.step, one.metrics, one.stop) for one in listener.reports],
+                    {k: v for k, v in tags(tmp_path / store, job.run).items() if k in HASHES},
+                )
+                for job, outcome, listener in zip(jobs, outcomes, listeners, strict=True)
+            ]
+        )
+    used.close()
+    assert repr(told[0]) == repr(told[1])  # NaN is like NaN
+    return [state for (state, _), *_ in told[0]], len(pids)
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"timeout": 60.0},
-        {"model": {"name": "mlp", "hidden": [4], "activation": "relu", "batch_norm": False,
-                   "dropout": 0.2, "output": "identity"}},
-        {"optimizer": {"name": "random_search", "std": 0.1}},
-    ],
-    ids=["timeout", "dropout", "random search"],
-)  # fmt: skip
-def test_what_cannot_be_stacked_is_trained_by_itself(engine, job, tmp_path, changes):
-    jobs = [job(k, rate, **changes) for k, rate in enumerate(RATES[:2])]
-    outcomes, listeners = run_all(engine, jobs)
-    for one in zip(jobs, outcomes, listeners, strict=True):
-        assert_as_alone(*one[:2], tmp_path, one[2])
+    "overrides",
+    [*BY_ITSELF.values(), pytest.param(("preflight=true",), marks=pytest.mark.slow)],
+    ids=[*BY_ITSELF, "preflight"],
+)
+def test_what_cannot_be_stacked_has_a_child_of_its_own(engine, variant, tmp_path, overrides):
+    limit = {} if overrides else {"timeout": 60.0}
+    each = [(*overrides, "penalty=l2", f"penalty.l2={number}") for number in (0.001, 0.01)]
+    states, processes = assert_same_as_local(engine, variant, tmp_path, each, **limit)
+    assert (states, processes) == (["COMPLETE"] * 2, 2)
+
+
+@pytest.fixture
+def streamed(tmp_path):
+    """Overrides for data on disk, of which a window is in memory."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(size=(400, 5)), np.arange(400) % 3])
+    np.save(tmp_path / "rows.npy", rows.astype(np.float32))
+    data = ("data=table", f"data.path={tmp_path / 'rows.npy'}", "data.window=64")
+    return *data, "evaluate_every=5 steps", "averaging=ema", "averaging.decay=0.9"
+
+
+def test_streamed_data_are_trained_one_after_another_in_a_child(
+    engine, variant, tmp_path, streamed
+):
+    each = [(*streamed, f"optimizer.lr={lr}", f"seed={seed}") for lr, seed in
+            ((0.01, 0), (0.02, 1), (1e30, 0), (0.05, 1))]  # fmt: skip
+
+    def decide(report):
+        return report.step < 10 or report.metrics["lr"] > 0.015
+
+    states, processes = assert_same_as_local(engine, variant, tmp_path, each, decide)
+    assert (states, processes) == (["PRUNED", "COMPLETE", "FAILED", "COMPLETE"], 1)
+
+
+def test_each_optimizer_and_each_width_has_a_stack(engine, variant, tmp_path):
+    each = [
+        (f"optimizer={optimizer}", f"model.hidden=[{width}]", f"seed={seed}")
+        for seed in (0, 1)
+        for optimizer, width in (("sgd", 8), ("momentum", 8), ("adam", 8), ("sgd", 4))
+    ]
+    states, processes = assert_same_as_local(engine, variant, tmp_path, each)
+    assert (states, processes) == (["COMPLETE"] * 8, 4)
+
+
+def test_stacks_of_weighted_classes_and_of_one(variant, tmp_path):
+    each = [
+        ("data=wine", "weighting=balanced", f"optimizer.lr={lr}", f"seed={seed}")
+        for lr, seed in ((0.01, 0), (0.02, 1), (1e30, 0), (0.05, 1), (0.03, 0))
+    ]
+    for most, jobs in ((4, each[:4]), (1, each[3:])):
+        with closing(VectorizedEngine(1, most)) as engine:
+            states, processes = assert_same_as_local(engine, variant, tmp_path / str(most), jobs)
+        assert states == ["FAILED" if "1e+30" in job[2] else "COMPLETE" for job in jobs]
+        assert processes == len(jobs) // most
 
 
 def test_a_config_that_is_refused_fails_alone(engine, job):
@@ -169,19 +261,31 @@ def test_a_config_that_is_refused_fails_alone(engine, job):
     assert "lr > 0" in outcomes[1].reason
 
 
-def test_a_killed_child_costs_each_of_its_trials_an_attempt(engine, job):
+def test_the_trials_of_a_killed_child_are_begun_again_each_by_itself(engine, job):
+    pids = set()
+
     def decide(report):
         if report.step:
             for pid in children(engine):
                 os.kill(pid, signal.SIGKILL)
         return True
 
-    outcomes, _ = run_all(engine, [job(0, 0.1), job(1, 0.2)], decide)
-    for outcome in outcomes:
-        assert (outcome.state, outcome.reason) == ("FAILED", "the process was killed by SIGKILL")
-        assert not outcome.certain and outcome.run
-    again, _ = run_all(engine, [job(0, 0.1), job(1, 0.2)])
+    jobs = [job(0, 0.1), job(1, 0.2)]
+    outcomes, _ = run_all(engine, jobs, decide)
+    reason = "the process was killed by SIGKILL, with other trials in it"
+    for one, outcome in zip(jobs, outcomes, strict=True):
+        assert (outcome.state, outcome.reason, outcome.run) == ("LOST", reason, one.run)
+
+    def seen(report):
+        pids.update(children(engine))
+        return True
+
+    again, _ = run_all(engine, [job(0, 0.1), job(1, 0.2)], seen)
     assert [one.state for one in again] == ["COMPLETE", "COMPLETE"]
+    assert len(pids) == 2
+    outcomes, _ = run_all(engine, [job(0, 0.1), job(2, 0.2)], decide)
+    reason = "the process was killed by SIGKILL"  # alone, so it may be to blame
+    assert [(one.state, one.reason) for one in outcomes] == [("FAILED", reason)] * 2
 
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
@@ -208,7 +312,7 @@ def test_a_killed_stack_goes_on_to_the_same_bits(job, tmp_path, how, resumed_in)
         time.sleep(0.01)
     first.close()
     states = {future.result(20).state for future in futures}
-    assert states == {"KILLED"} if how == "closed" else states <= {"KILLED", "FAILED"}
+    assert states == {"KILLED"} if how == "closed" else states <= {"KILLED", "LOST"}
     for one in jobs:
         assert list((tmp_path / "runs" / one.run / "checkpoints").glob("*.npz"))
     again = [job(one.number, rate, seed=one.number % 2, run=one.run, resume=True, **often)
@@ -217,6 +321,54 @@ def test_a_killed_stack_goes_on_to_the_same_bits(job, tmp_path, how, resumed_in)
         outcomes, listeners = run_all(second, again)
     for one in zip(again, outcomes, listeners, strict=True):
         assert_as_alone(*one[:2], tmp_path, one[2])
+
+
+def test_a_stack_that_is_to_end_has_a_checkpoint_though_no_evaluation_is_near(job, tmp_path):
+    engine = VectorizedEngine(1, 2)
+    seldom = {"epochs": 10**6, "evaluate_every": "1000000 steps", "checkpoint_every": "never"}
+    jobs = [job(k, rate, **seldom) for k, rate in enumerate((0.01, 0.02))]
+    listeners = [Listener(), Listener()]
+    futures = [engine.submit(*one) for one in zip(jobs, listeners, strict=True)]
+    while not all(listener.reports for listener in listeners):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    engine.close()
+    assert [future.result(20).state for future in futures] == ["KILLED"] * 2
+    saved = [
+        file.name.split("-")[1]
+        for one in jobs
+        for file in (tmp_path / "runs" / one.run / "checkpoints").glob("*.npz")
+    ]
+    assert saved[0] == saved[1] > f"{0:012}"  # all that was made of each
+
+
+def test_trials_that_do_not_fit_into_memory_together_wait_for_others(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(stacked, "heed", lambda: None)
+    monkeypatch.setattr(stacked, "together", lambda training: 2)
+    heard = []
+
+    class Channel:
+        send = staticmethod(heard.append)
+        poll = staticmethod(lambda seconds: True)
+
+        def __init__(self):
+            self._answered = 0
+
+        def recv(self):
+            asked = [k for k, said in heard if isinstance(said, Evaluation)]
+            self._answered += 1
+            return asked[self._answered - 1], True
+
+    jobs = [job(k, rate) for k, rate in enumerate(RATES)]
+    stacked._Trials(jobs, Channel()).run()
+    going, most = set(), 0
+    for number, said in heard:
+        going = going - {number} if isinstance(said, Outcome) else going | {number}
+        most = max(most, len(going))
+    assert most == 2
+    outcomes = {number: said for number, said in heard if isinstance(said, Outcome)}
+    for one in jobs:
+        assert_as_alone(one, outcomes[one.number], tmp_path)
 
 
 @pytest.fixture
@@ -258,25 +410,34 @@ def test_a_deterministic_sweep_does_not_depend_on_the_engine(swept, tmp_path):
             assert hashes[0][key] == hashes[1][key]
 
 
-def test_the_trials_of_a_killed_child_are_tried_again(swept, monkeypatch):
+def test_a_trial_that_kills_its_child_fails_and_costs_the_others_nothing(
+    swept, monkeypatch, tmp_path
+):
     killed = []
 
     class Killing(VectorizedEngine):
         def submit(self, job, hear):
             def heard(message):
-                if isinstance(message, Evaluation) and message.report.step and not killed:
+                if isinstance(message, Evaluation) and message.report.step and job.number == 2:
                     killed.extend(children(self))
-                    os.kill(killed[0], signal.SIGKILL)
+                    os.kill(killed[-1], signal.SIGKILL)
                 return hear(message)
 
             return super().submit(job, heard)
 
     monkeypatch.setattr(vectorized, "VectorizedEngine", Killing)
     how = ("trials=8", "workers=1", "trials_per_worker=4", "engine=vectorized", "pruner=none")
-    trials = swept("stacks", *how, "retries=1")
-    assert len(killed) == 1
-    assert [trial.state for trial in trials] == ["COMPLETE"] * 8
-    assert [trial.failures for trial in trials] == [1] * 4 + [0] * 4
+    trials = swept("stacks", *how)
+    assert len(killed) == 2
+    states = ["COMPLETE"] * 8
+    states[2] = "FAILED"
+    assert [trial.state for trial in trials] == states
+    assert [trial.failures for trial in trials] == [0] * 8
+    assert [trial.attempt for trial in trials] == [1] * 4 + [0] * 4
+    written = [read(path) for path in tmp_path.glob("stacks/runs/*/journal.jsonl")]
+    begun = [records for records in written if records[0]["kind"] == "trial"]
+    assert len(begun) == 8 + 4
+    assert all(records[-1]["type"] == "end" for records in begun)
 
 
 def test_jobs_that_wait_are_cancelled_when_it_closes(job):
@@ -290,8 +451,9 @@ def test_jobs_that_wait_are_cancelled_when_it_closes(job):
 
 
 def test_the_setting_chooses_the_engine(definition):
-    settings = {"workers": 2, "trials": 20, "trials_per_worker": 16}
-    with closing(engine_of(definition(engine="vectorized", **settings))) as engine:
+    settings = {"workers": 2, "trials": 20}
+    vectorized = {"engine": "vectorized", "trials_per_worker": 16}
+    with closing(engine_of(definition(**vectorized, **settings))) as engine:
         assert isinstance(engine, VectorizedEngine) and engine.slots() == 20
     with closing(engine_of(definition(**settings))) as engine:
         assert type(engine) is LocalEngine and engine.slots() == 2

@@ -3,9 +3,12 @@
 import math
 import random
 from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nnlab.core.adaptive import Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSProp
 from nnlab.core.averaging import EMA, SWA, NoAveraging
@@ -33,8 +36,11 @@ from nnlab.core.weighting import Balanced, NoWeighting
 from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits, Iris
 from nnlab.data.sources.mnist import MNIST
 from nnlab.errors import UserError
+from nnlab.training import stack as stack_module
+from nnlab.training.memory import footprint
 from nnlab.training.pause import Pause
 from nnlab.training.stack import Stack, _Together, shape_of
+from nnlab.training.stack import together as how_many
 from nnlab.training.stopping import MaxEpochs, MaxSteps, Patience, TimeBudget
 from nnlab.training.trainer import Training
 
@@ -220,6 +226,61 @@ def test_one_that_is_ahead_keeps_its_bits(experiment, sizes):
         assert_same((alone, state, list(alone.run(state))), (training, *rest[:2]))
 
 
+RATES = (0.01, 0.1, 0.3, 1e30, 0.05)
+LEAVES = st.sampled_from(["stays", "stays", "stays", "leaves", "goes on alone"])
+
+
+@pytest.fixture(scope="module")
+def by_itself(experiment):
+    """Experiments by seed and learning rate, and what becomes of each alone: `(training, state,
+    reports)`."""
+
+    @cache
+    def trained(seed, rate):
+        one = experiment(
+            seed=seed, optimizer=Momentum(rate), averaging=EMA(0.9), penalty=L2(0.01),
+            schedule=ReduceOnPlateau(direction="maximize", evaluations=1, gamma=0.7),
+            evaluate_every="3 steps",
+            stopping=(MaxSteps(20),),
+        )  # fmt: skip
+        training = Training(one)
+        state = training.start()
+        return training, state, list(training.run(state))
+
+    return trained
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_who_leaves_when_changes_nothing_for_the_others(by_itself, data):
+    seeds = data.draw(st.sampled_from([(0,), (0, 1)]))
+    one = st.tuples(st.sampled_from(seeds), st.sampled_from(RATES))
+    members = data.draw(st.lists(one, min_size=2, max_size=6))
+    stack, going = Stack(), []
+    for member in members:
+        training = Training(by_itself(*member)[0].experiment)
+        state, pause = training.start(), Pause()
+        stack.join(training, state, pause)
+        going.append((member, training, state, [], training.events(state, pause)))
+    while going:
+        some = data.draw(st.integers(1, len(going)))
+        for one in data.draw(st.permutations(going))[:some]:
+            member, training, state, reports, events = one
+            report = next(events)
+            reports.append(report)
+            how = "leaves" if report.stop else data.draw(LEAVES)
+            if how != "stays":
+                stack.leave(training)
+            if how == "leaves":
+                going.remove(one)
+            alone, final, said = by_itself(*member)
+            if report.stop:
+                assert_same((alone, final, said), (training, state, reports))
+            else:
+                then = said[len(reports) - 1]
+                assert (report.step, report.metrics) == (then.step, then.metrics)
+
+
 def test_a_pause_of_one_is_a_whole_state_of_each(experiment):
     """Saved at its pause and gone on with alone, each has its bits."""
     stack, made = Stack(), []
@@ -242,6 +303,58 @@ def test_a_pause_of_one_is_a_whole_state_of_each(experiment):
         whole = alone.start()
         reports += list(resumed.run(state))
         assert_same((alone, whole, list(alone.run(whole))), (resumed, state, reports))
+
+
+def test_a_pause_that_is_asked_for_meanwhile_is_heeded_after_the_step(experiment, monkeypatch):
+    seldom = {"evaluate_every": "20 steps", "stopping": (MaxSteps(40),)}
+    stack, made = Stack(), []
+    for rate in (0.1, 0.2, 0.3):
+        training = Training(experiment(optimizer=Momentum(rate), **seldom))
+        state, pause = training.start(), Pause()
+        stack.join(training, state, pause)
+        made.append((training, state, [], training.events(state, pause), pause))
+    gather = _Together._gather
+
+    def gathered(self, state, work):
+        if state.step == 5:
+            made[1][4].at = -math.inf
+        return gather(self, state, work)
+
+    monkeypatch.setattr(_Together, "_gather", gathered)
+    for one in made:
+        one[2].append(next(one[3]))
+    assert next(made[1][3]) is None
+    assert made[1][1].step == 6
+    made[1][4].at = math.inf
+    monkeypatch.undo()
+    finish(stack, made)
+    for training, *rest in (one[:3] for one in made):
+        alone = Training(training.experiment)
+        state = alone.start()
+        assert_same((alone, state, list(alone.run(state))), (training, *rest))
+
+
+def test_what_a_stack_has_no_memory_for_is_trained_by_itself(same, monkeypatch):
+    left = [3]
+    gather = _Together._gather
+
+    def short(self, state, work):
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError
+        return gather(self, state, work)
+
+    monkeypatch.setattr(_Together, "_gather", short)
+    same([{"optimizer": SGD(rate)} for rate in (0.1, 0.2, 0.3)])
+    assert left[0] < 0  # the others went on together
+
+
+def test_as_many_are_stacked_as_fit_into_memory(experiment, monkeypatch):
+    training = Training(experiment())
+    needed = footprint(training.experiment, training.network, training.splits).total
+    for free, many in ((0, 1), (2 * needed, 1), (7 * needed, 3), (1000 * needed, 500)):
+        monkeypatch.setattr(stack_module, "available", lambda free=free: free)
+        assert how_many(training) == many
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,13 @@ class Board:
         return ", ".join((*parts, self._left()))
 
     def _left(self) -> str:
-        """The time that is left, if trials go on to end as fast as those of this command."""
-        ended = self._ledger.ended - self._before
+        """The time that is left, if trials go on to end as fast as those of this command; the time
+        that has passed until as many have ended as run at once."""
+        ended, definition = self._ledger.ended - self._before, self.sweep.definition
         passed = time.monotonic() - self._began
-        if ended < 1:
+        if ended < min(definition.slots, definition.trials - self._before):
             return f"{passed:.0f} s"
-        left = passed / ended * (self.sweep.definition.trials - self._ledger.ended)
+        left = passed / max(ended, 1) * (definition.trials - self._ledger.ended)
         if math.isfinite(self.sweep.definition.seconds):
             left = min(left, max(0.0, self.sweep.definition.seconds - self.sweep.seconds))
         return f"{left:.0f} s left" if left > 0 else "done"
@@ -177,7 +178,7 @@ def _heading(definition: Definition) -> str:
     order = f", deterministic with lag {definition.delay}" if definition.delay else ""
     return (
         f"sweep {definition.name}: {definition.trials} trials, {definition.sampler} "
-        f"sampler, {pruner}, {definition.slots} at once{order}; {goals}"
+        f"sampler, {pruner}, {definition.parallel}{order}; {goals}"
     )
 
 

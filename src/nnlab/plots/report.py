@@ -113,7 +113,7 @@ def _head(study: Study, reproduce: str) -> str:
     facts = [
         ("trials", f"{len(study.trials)}"),
         *((state.lower(), str(study.count(state))) for state in STATES),
-        ("training time", _duration(seconds)),
+        ("trials' time, added up", _duration(seconds)),
         ("epochs", f"{epochs:,.0f}"),
     ]
     if study.count("PRUNED"):

@@ -21,6 +21,8 @@ GRID_POINTS = 1_000_000
 """A grid is listed; a larger one is searched by other samplers."""
 
 ENGINES = ("local", "vectorized")
+TOGETHER = 16
+"""So many trials does a worker of the vectorized engine train, unless it is told."""
 OF_ALL_TRIALS = ("store", "tracking", "runtime", "preflight", "checkpoint_every")
 """The keys of a config that say where and how, not what, is trained: nothing to search. One
 process of a trial cannot have other threads, and another BLAS kernel, than the one beside it."""
@@ -53,8 +55,8 @@ class Definition:
     engine: str = "local"
     """`local`: a worker runs one trial; `vectorized`: it trains several in one theta, to the same
     bits."""
-    trials_per_worker: int = 16
-    """Of the vectorized engine."""
+    trials_per_worker: int | None = None
+    """Of the vectorized engine; None means 16."""
     deterministic: bool = False
     """Does a suggestion see the trials that are `lag` older, and no others?"""
     lag: int = 0
@@ -80,9 +82,15 @@ class Definition:
         as_many = len(self.directions) == len(self.metrics)
         law("one direction for each metric", as_many, direction=list(self.directions))
         one_of(ENGINES, engine=self.engine)
-        least_of = {"trials": 1, "trials_per_worker": 1}
-        for name in (*least_of, "workers", "seed", "epochs", "lag", "retries", "timeout"):
-            least = least_of.get(name, 0)
+        together = self.trials_per_worker
+        law("trials_per_worker >= 1", together is None or together >= 1, trials_per_worker=together)
+        law(
+            "trials_per_worker needs engine: vectorized",
+            together is None or self.engine == "vectorized",
+            trials_per_worker=together,
+        )
+        for name in ("trials", "workers", "seed", "epochs", "lag", "retries", "timeout"):
+            least = 1 if name == "trials" else 0
             value = getattr(self, name)
             law(f"{name} >= {least}", value >= least, **{name: value})
         law("max_failures >= 0", self.max_failures >= 0, max_failures=self.max_failures)
@@ -129,13 +137,33 @@ class Definition:
     @property
     def at_once(self) -> int:
         """Trials at once, however many there are."""
-        each = self.trials_per_worker if self.engine == "vectorized" else 1
-        return (self.workers or _cores()) * each
+        return (self.workers or _cores()) * self.each
+
+    @property
+    def each(self) -> int:
+        """Trials of a worker at once, however many there are."""
+        return self.trials_per_worker or TOGETHER if self.engine == "vectorized" else 1
 
     @property
     def slots(self) -> int:
         """Trials at once on this machine."""
         return min(self.at_once, self.trials)
+
+    @property
+    def processes(self) -> int:
+        """Workers that have a trial."""
+        return min(self.workers or _cores(), self.slots)
+
+    @property
+    def together(self) -> int:
+        """Trials that a worker has at once, at the most."""
+        return -(-self.slots // self.processes)
+
+    @property
+    def parallel(self) -> str:
+        """How many trials run at once, in words."""
+        workers = f" on {self.processes} workers" if self.together > 1 else ""
+        return f"{self.slots} at once{workers}"
 
     @property
     def delay(self) -> int:
@@ -155,8 +183,8 @@ class Definition:
         """The same as plain data."""
         several = len(self.metrics) > 1
         settings = (
-            "trials time epochs workers engine trials_per_worker deterministic lag retries timeout "
-            "max_failures fail_fast register"
+            "trials time epochs workers engine deterministic lag retries timeout max_failures "
+            "fail_fast register"
         )
         return {
             "name": self.name,
@@ -169,6 +197,7 @@ class Definition:
             "constraints": {one.quantity: _limits(one) for one in self.constraints},
             "seed": self.seed,
             **{key: getattr(self, key) for key in settings.split()},
+            "trials_per_worker": self.each,
         }
 
     def _check_several(self) -> None:

@@ -1,21 +1,23 @@
 """A dry run: the space, the first suggestions, and what the sweep would cost. Nothing is kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Self
 
-from nnlab.runs.config import members, parse, prepare
+from nnlab.runs.config import RunConfig, members, parse, prepare
 from nnlab.sweeps import points
 from nnlab.sweeps.candidates import Candidates
 from nnlab.sweeps.definition import Definition
 from nnlab.sweeps.pruners import NoPruning
 from nnlab.sweeps.search import Search
 from nnlab.sweeps.space import Conditions, Parameter, Range
+from nnlab.sweeps.vectorized import in_stacks
+from nnlab.training.stack import Stack
 
 SUGGESTIONS = 5
 PATIENCE = 20.0
-"""Seconds after which the timed trial is cut and the rest of it estimated."""
+"""Seconds after which the timed trials are cut and the rest of them estimated."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class DryRun:
     suggestions: list[dict[str, Any]]
     """Values of the first trials, as if none of them had ended."""
     seconds: float
-    """Of one trial, the first one suggested."""
+    """Of the first trials, as many as a worker has at once."""
     epochs: float
-    """That it trained, over its seeds and folds; 0 if its length is not known."""
+    """That each of them trained, over its seeds and folds; 0 if its length is not known."""
 
     @classmethod
     def of(
@@ -37,18 +39,19 @@ class DryRun:
         candidates: Candidates,
         clock: Callable[[], float] = perf_counter,
     ) -> Self:
-        """Ask for the first values and time one trial."""
+        """Ask for the first values and time what a worker would do first."""
         free = replace(definition, deterministic=False, lag=0)
         search = Search(free, candidates.allowed)
         suggestions = []
-        for number in range(min(SUGGESTIONS, definition.trials)):
+        for number in range(min(max(SUGGESTIONS, definition.together), definition.trials)):
             values = search.ask(number)
             if values is None:
                 break
             suggestions.append(values)
         if not suggestions:
             return cls(definition, [], 0.0, 0.0)
-        return cls(definition, suggestions, *_timed(candidates.config(suggestions[0]), clock))
+        first = [candidates.config(values) for values in suggestions[: definition.together]]
+        return cls(definition, suggestions[:SUGGESTIONS], *_timed(definition, first, clock))
 
     @property
     def trials(self) -> int:
@@ -70,7 +73,7 @@ class DryRun:
         lines = [
             f"sweep {definition.name}: {definition.trials} trials, {definition.sampler} sampler, "
             f"{'no' if definition.pruner.name == 'none' else definition.pruner} pruner, "
-            f"{definition.slots} at once",
+            f"{definition.parallel}",
             *(
                 f"{direction} {metric}"
                 for direction, metric in zip(definition.directions, definition.metrics, strict=True)
@@ -85,11 +88,14 @@ class DryRun:
         ]
         if self.suggestions:
             pruned = "" if isinstance(definition.pruner, NoPruning) else ", less what is pruned"
+            together = min(definition.together, self.trials)
+            which = "trial 0 takes" if together == 1 else f"the first {together} trials take"
             each = f"{self.seconds:.3g} s" + (f", {self.epochs:g} epochs" if self.epochs else "")
             lines += [
                 "",
-                f"cost: trial 0 takes {each}; {self.trials} such trials on "
-                f"{definition.slots} workers about {_duration(self.total)}{pruned}",
+                f"cost: {which} {each}{' each' if self.epochs and together > 1 else ''}; "
+                f"{self.trials} such trials on {definition.processes} workers about "
+                f"{_duration(self.total)} of training{pruned}",
             ]
         return "\n".join(lines)
 
@@ -123,22 +129,45 @@ def _joined(values: Mapping[str, Any]) -> str:
     )
 
 
-def _timed(config: Mapping[str, Any], clock: Callable[[], float]) -> tuple[float, float]:
-    """Seconds and epochs of a trial: its first seed and fold is trained, in this process."""
-    several = members(parse(config))
+def _timed(
+    definition: Definition, first: Sequence[Mapping[str, Any]], clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds of these trials by one worker, and the epochs of each: what can be stacked is trained
+    in a stack, of the others the first one is, and of that its first seed and fold."""
+    configs = [parse(config) for config in first]
+    stacks = [(configs, False)] if definition.timeout else in_stacks(configs)
+    seconds = epochs = 0.0
+    for alike, stacked in stacks:
+        several = members(alike[0])
+        trained = alike if stacked else several[:1]
+        taken, epochs = _trained(trained, PATIENCE / len(stacks), clock)
+        seconds += taken * len(alike) * len(several) / len(trained)
+        epochs *= len(several)
+    return seconds, epochs
+
+
+def _trained(
+    configs: Sequence[RunConfig], patience: float, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds of trainings in a stack, in this process, and the epochs of each."""
     began = clock()
-    training = prepare(several[0])
-    reports = training.run(training.start())
-    last = next(reports)
-    while last.stop is None and clock() - began < PATIENCE:
-        last = next(reports)
-    seconds, epochs = clock() - began, last.epoch
-    if last.stop is None:
-        if not training.total:
-            return len(several) * seconds, 0.0
-        part = max(last.step, 1) / training.total
-        seconds, epochs = seconds / part, epochs / part
-    return len(several) * seconds, len(several) * epochs
+    stack, streams = Stack(), []
+    for config in configs:
+        training = prepare(config, like=stack.like(config.experiment))
+        state = training.start()
+        stack.join(training, state)
+        streams.append(training.run(state))
+    last = [next(stream) for stream in streams]
+    while not all(report.stop for report in last) and clock() - began < patience:
+        pairs = zip(last, streams, strict=True)
+        last = [report if report.stop else next(stream) for report, stream in pairs]
+    seconds, epochs = clock() - began, max(report.epoch for report in last)
+    if all(report.stop for report in last):
+        return seconds, epochs
+    if not training.total:
+        return seconds, 0.0
+    part = max(1, *(report.step for report in last)) / training.total
+    return seconds / part, epochs / part
 
 
 def _duration(seconds: float) -> str:

@@ -99,6 +99,8 @@ def _defined(
                 f"{key} is not a key of a sweep{nearest(key, KEYS)}; known here: {', '.join(KEYS)}",
                 key,
             )
+    if own.get("engine", ("vectorized",))[0] != "vectorized":  # what the file says of that one
+        config = {key: value for key, value in config.items() if key != "trials_per_worker"}
     config = {**config, **{key: value for key, (value, _) in own.items()}}
     changed = {key: value for key, (value, _) in parameters.items()}
     if isinstance(given, Mapping):
@@ -199,6 +201,8 @@ def _divided(
                 f"{key} is neither a setting of the sweep nor a key of the experiment"
                 f"{nearest(key, known)}"
             )
+        elif "." in key and key.split(".")[0] in set(_OWN) - set(EXPERIMENT_KEYS):
+            raise UserError(f"{key} is not a setting of the sweep{nearest(key, _OWN)}")
         elif (found := parameter_of(argument)) is not None:
             parameters[found[0]] = (found[1], argument)
         elif key in given:

@@ -1,5 +1,6 @@
 """Several trials in one process, trained together in one theta."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
@@ -13,7 +14,7 @@ from nnlab.sweeps.trial import (
     Said,
     begin_process,
 )
-from nnlab.training.stack import Stack
+from nnlab.training.stack import Stack, together
 
 
 def run_trials(jobs: Sequence[Job], channel: Connection) -> None:
@@ -27,12 +28,16 @@ def run_trials(jobs: Sequence[Job], channel: Connection) -> None:
 
 
 class _Trials:
-    """The attempts of one process, in rounds: in each, all train until their next evaluation."""
+    """The attempts of one process, in rounds: in each, all train until their next evaluation. Those
+    that do not fit into memory begin when others have ended."""
 
     def __init__(self, jobs: Sequence[Job], channel: Connection) -> None:
         self._channel = channel
-        self._halt, stack = Halt(), Stack()
-        self._going = {job.number: Attempt(job, self._halt, stack) for job in jobs}
+        self._halt, self._stack = Halt(), Stack()
+        self._waiting = deque(jobs)
+        self._most = 0
+        """At once; 0 before it is known."""
+        self._going: dict[int, Attempt] = {}
         self._unanswered: set[int] = set()
         self._answers: dict[int, bool | None] = {}
 
@@ -41,9 +46,7 @@ class _Trials:
         try:
             heed()
             with self._halt:
-                for number in list(self._going):
-                    self._have(number, Attempt.start)
-                while self._going:
+                while self._begun():
                     for number in list(self._going):
                         self._go_on(number)
                     self._listen()
@@ -52,7 +55,19 @@ class _Trials:
             for number in list(self._going):
                 self._have(number, lambda attempt: attempt.raised(torn))
 
+    def _begun(self) -> bool:
+        """Begin as many as fit into memory; does any train?"""
+        while self._waiting and (not self._going or len(self._going) < self._most):
+            job = self._waiting.popleft()
+            attempt = self._going[job.number] = Attempt(job, self._halt, self._stack)
+            self._have(job.number, Attempt.start)
+            if attempt.training and not self._most:
+                self._most = together(attempt.training)
+        return bool(self._going)
+
     def _go_on(self, number: int) -> None:
+        if self._halt.number:
+            self._stack.catch_up()
         answer = self._answers.pop(number, None)
         self._have(number, lambda attempt: attempt.go_on(answer))
 

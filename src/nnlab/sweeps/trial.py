@@ -26,6 +26,7 @@ from nnlab.runs.run import Run, UnequalError
 from nnlab.training.repeats import CI95, SE
 from nnlab.training.report import Report
 from nnlab.training.stack import Stack
+from nnlab.training.trainer import Training
 
 LISTEN_SECONDS = 0.05
 """How long an answer is waited for before it is seen whether a signal came."""
@@ -128,6 +129,11 @@ class Attempt:
         self._begun: str | None = None
         self._going = self._run()
 
+    @property
+    def training(self) -> Training | None:
+        """The first of its trainings; None before they are made."""
+        return self._execution.members[0].training if self._execution else None
+
     def start(self) -> Said | Outcome:
         """Begin, until it says something."""
         return self._next(lambda: next(self._going))
@@ -153,8 +159,8 @@ class Attempt:
         except Exception as error:
             certain = isinstance(error, UserError)
             outcome = Outcome("FAILED", f"{type(error).__name__}: {error}", certain=certain)
-        if self._stack and self._execution:
-            self._stack.leave(self._execution.members[0].training)
+        if self._stack and self.training:
+            self._stack.leave(self.training)
         return replace(outcome, run=self._begun, memory=_peak())
 
     def _prepared(self, checked: RunConfig) -> Execution:

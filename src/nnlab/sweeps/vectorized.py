@@ -2,19 +2,20 @@
 
 Trials are gathered as they are submitted. Those that differ in numbers alone are trained together
 in one child process, to the bits that each has alone; others, and those with a limit of time, have
-a child of their own, one after another. A child that dies costs all its trials an attempt.
+a child of their own, one after another. The trials of a child that dies are begun again, each in a
+child of its own: so what one of them did costs the others no attempt.
 """
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition
 from typing import Any
 
 from nnlab.errors import UserError
-from nnlab.runs.config import members, parse
+from nnlab.runs.config import RunConfig, members, parse
 from nnlab.sweeps.definition import Definition
 from nnlab.sweeps.engine import Engine, Hear, LocalEngine
 from nnlab.sweeps.stacked import run_trials
@@ -29,9 +30,7 @@ def engine_of(definition: Definition) -> Engine:
     """The engine that a sweep is to run on."""
     if definition.engine == "local":
         return LocalEngine(definition.slots)
-    slots, each = definition.slots, definition.trials_per_worker
-    workers = max(1, min(slots, definition.at_once // each))
-    return VectorizedEngine(workers, min(each, -(-slots // workers)))
+    return VectorizedEngine(definition.processes, definition.together)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +53,14 @@ class VectorizedEngine(LocalEngine):
         self._changed = Condition()
         self._asked: list[_Asked] = []
         self._latest = 0.0
+        self._alone: set[int] = set()
+        """Trials whose child died with several in it."""
 
     def slots(self) -> int:
         return super().slots() * self._each
 
     def submit(self, job: Job, hear: Hear) -> "Future[Outcome]":
-        asked = _Asked(job, hear, Future(), _shape(job))
+        asked = _Asked(job, hear, Future(), None if job.number in self._alone else _shape(job))
         with self._changed:
             self._asked.append(asked)
             self._latest = time.monotonic()
@@ -105,9 +106,9 @@ class VectorizedEngine(LocalEngine):
         try:
             self._hear_all(going, runs)
         except Exception as error:  # no memory, no process, no file is left
-            for asked in going.values():
-                reason = f"not started: {type(error).__name__}: {error}"
-                asked.future.set_result(Outcome("FAILED", reason))
+            reason = f"not started: {type(error).__name__}: {error}"
+            for number, asked in going.items():
+                asked.future.set_result(self._again(number, Outcome("FAILED", reason)))
 
     def _hear_all(self, going: dict[int, _Asked], runs: dict[int, str]) -> None:
         """Listen to a child until each of its trials has said how it ended, or it has itself."""
@@ -117,7 +118,10 @@ class VectorizedEngine(LocalEngine):
                 while going:
                     number, message = ours.recv()
                     if isinstance(message, Outcome):
-                        going.pop(number).future.set_result(self._seen(message))
+                        outcome = self._seen(message)
+                        if message.state == "KILLED":
+                            outcome = self._again(number, outcome)
+                        going.pop(number).future.set_result(outcome)
                     elif isinstance(message, Started):
                         runs[number] = message.run
                         going[number].hear(message)
@@ -126,7 +130,15 @@ class VectorizedEngine(LocalEngine):
             child.join()  # it closed its end, so it is ending
             for number in list(going):
                 outcome = self._died(child.exitcode, runs.get(number))
-                going.pop(number).future.set_result(outcome)
+                going.pop(number).future.set_result(self._again(number, outcome))
+
+    def _again(self, number: int, outcome: Outcome) -> Outcome:
+        """How an attempt ended whose child had others too: unless we ended it, it is to be made
+        again, alone."""
+        if outcome.state != "FAILED":
+            return outcome
+        self._alone.add(number)
+        return replace(outcome, state="LOST", reason=f"{outcome.reason}, with other trials in it")
 
 
 def _shape(job: Job) -> Any:
@@ -134,10 +146,27 @@ def _shape(job: Job) -> Any:
     if job.timeout < float("inf"):
         return None
     try:
-        config = parse(job.config)
-        if config.preflight or len(members(config)) > 1:
-            return None
+        shape = _likeness(parse(job.config))
     except UserError:
         return None  # its child says why
-    shape = shape_of(config.experiment)
     return None if shape is None else (shape, job.plugins)
+
+
+def _likeness(config: RunConfig) -> Any:
+    """What configs have in common that can be trained together; None where it cannot be."""
+    if config.preflight or len(members(config)) > 1:
+        return None
+    return shape_of(config.experiment)
+
+
+def in_stacks(configs: Sequence[RunConfig]) -> list[tuple[list[RunConfig], bool]]:
+    """The configs that can be trained together, each time with True; all others with False."""
+    stacks: list[tuple[Any, list[RunConfig]]] = []
+    for config in configs:
+        like = _likeness(config)
+        alike = next((several for shape, several in stacks if shape == like), None)
+        if alike is None:
+            stacks.append((like, [config]))
+        else:
+            alike.append(config)
+    return [(several, bool(like)) for like, several in stacks]

@@ -17,7 +17,9 @@ from nnlab.core.lbfgs import LBFGS
 from nnlab.core.objective import Analytic, Batch, NetworkObjective, Oracle
 from nnlab.core.random_search import RandomSearch
 from nnlab.data.batches import Gathered
+from nnlab.data.memory import available
 from nnlab.training.experiment import Experiment
+from nnlab.training.memory import footprint
 from nnlab.training.pause import Pause
 from nnlab.training.state import TrainingState
 from nnlab.training.steps import Steps
@@ -26,6 +28,9 @@ from nnlab.training.trainer import Training, WatchedOracle, norm
 
 _NUMBERS = ("optimizer", "penalty", "averaging", "clipping")
 """The parts of an experiment whose hyperparameters may differ within a stack."""
+_HELD = 2.0
+"""So many times what a training holds alone does it hold in a stack: its own state, and that which
+is stepped (measured: 1.1 to 2.0)."""
 
 
 def shape_of(experiment: Experiment) -> Any:
@@ -54,6 +59,13 @@ def shape_of(experiment: Experiment) -> Any:
         if one.name not in (*_NUMBERS, "seed")
     }
     return parts, rest
+
+
+def together(training: Training) -> int:
+    """How many trainings like that one fit into memory in a stack, as things are now: one always
+    does."""
+    alone = footprint(training.experiment, training.network, training.splits)
+    return max(1, int(available() // (_HELD * alone.total)))
 
 
 class Stack:
@@ -101,6 +113,13 @@ class Stack:
         training.advancing = None
         self._members = [one for one in self._members if one.training is not training]
 
+    def catch_up(self) -> None:
+        """Give every training what is made for it already, as far as no report is due before: all
+        of them are to be saved now."""
+        for member in self._members:
+            while member.ahead and member.ahead[0].finite and not member.ahead[0].watched:
+                member.ahead.popleft().give(member.state)
+
     def _advance(self, member: "_Member", oracle: Oracle, upto: int) -> bool:
         watched = isinstance(oracle, WatchedOracle)
         if not member.has(upto, watched):
@@ -108,7 +127,11 @@ class Stack:
             group = [one for one in self._members if one is member or one.goes_with(member)]
             if len(group) == 1:
                 return member.training.advance(member.state, oracle, upto, inf, member.pause)
-            self._leg(group, member.state.step, upto, watched)
+            try:
+                self._leg(group, member.state.step, upto, watched)
+            except MemoryError:  # by itself it takes less, and is trained to the same bits
+                self.leave(member.training)
+                return member.training.advance(member.state, oracle, upto, inf, member.pause)
         made = member.ahead.popleft()
         made.give(member.state)
         if isinstance(oracle, WatchedOracle):
@@ -120,15 +143,15 @@ class Stack:
         finite."""
         if len(group) != self._size:
             self._size, self._work = len(group), Workspace()
-        at = min(one.pause.at for one in group)
         later = (one.pause.step for one in group if one.pause.step > step)
-        together = _Together(group)
-        how = (together.objective, self._work, together.experiment.clipping)
+        several = _Together(group)
+        how = (several.objective, self._work, several.experiment.clipping)
         oracle = _WatchedRows(*how) if watched else Oracle(*how)
-        together.advance(together.state, oracle, int(min(upto, *later)), inf, Pause(at))
-        for k, one in enumerate(group):
-            gradient = oracle.norms[k] if isinstance(oracle, _WatchedRows) else nan
-            one.ahead.append(together.made(k, watched, gradient))
+        several.advance(several.state, oracle, int(min(upto, *later)), inf, _Earliest(group))
+        norms = oracle.norms if isinstance(oracle, _WatchedRows) else [nan] * len(group)
+        made = [several.made(k, watched, gradient) for k, gradient in enumerate(norms)]
+        for one, its in zip(group, made, strict=True):
+            one.ahead.append(its)
 
 
 @dataclass
@@ -182,6 +205,18 @@ class _Member:
         if not self.ahead or self.ahead[0].watched != watched:
             return False
         return self.state.step < self.ahead[0].step <= upto
+
+
+class _Earliest(Pause):
+    """The earliest moment that one of several trainings is to pause at, also of one that is asked
+    to while they are stepped."""
+
+    def __init__(self, members: Sequence[_Member]) -> None:
+        self._pauses = [member.pause for member in members]
+
+    @property
+    def at(self) -> float:  # type: ignore[override]
+        return min(one.at for one in self._pauses)
 
 
 class _Together(Steps):

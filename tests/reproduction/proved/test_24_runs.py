@@ -1,11 +1,13 @@
 """Runs of every kind are reproduced bit for bit, from the tracker alone, in a hostile environment.
 
 Thirteen pair the components at random, so that each is in one of them at least; the others are what
-else can become of a run. Their directories are gone when they are reproduced.
+else can become of a run. Their directories are gone when they are reproduced. Each has a process of
+its own, but for the trials of the sweep: those are reproduced by one command, one after another.
 """
 
 import random
 import shutil
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -73,11 +75,13 @@ TOGETHER = {  # trained in one process; what is said of their end
         ),
         "time_budget",
     ),
-    "three folds": (
-        ("data=iris", "validation=kfold", "validation.folds=3", "stopping.max_epochs.epochs=2"),
+    "three folds of two seeds": (
+        (
+            *("data=iris", "validation=kfold", "validation.folds=3", "seeds=2"),
+            "stopping.max_epochs.epochs=2",
+        ),
         "max_epochs",
     ),
-    "two seeds": (("data=iris", "seeds=2", "stopping.max_epochs.epochs=3"), "max_epochs"),
     "float64, smoothed labels, weighted classes": (
         (
             *("dtype=float64", "label_smoothing=uniform", "weighting=balanced"),
@@ -101,12 +105,13 @@ TOGETHER = {  # trained in one process; what is said of their end
     ),
     "diverged": (("data=iris", "optimizer.lr=1e30", "stopping.max_epochs.epochs=2"), "diverged"),
 }
-ALONE = {
-    "killed by kill -9 and resumed": "max_epochs",
-    "a pruned trial of a sweep": "pruned",
-    "the portable kernel": "max_epochs",
+ALONE = {"killed by kill -9 and resumed": "max_epochs", "the portable kernel": "max_epochs"}
+STACKED = {
+    "a vectorised trial": "max_epochs",
+    "a vectorised trial that was pruned": "pruned",
 }
-ENDS = {**{name: rule for name, (_, rule) in TOGETHER.items()}, **ALONE}
+"""Trials of one sweep; others of another seed were in the same theta."""
+ENDS = {**{name: rule for name, (_, rule) in TOGETHER.items()}, **ALONE, **STACKED}
 
 HOSTILE = (
     {
@@ -147,14 +152,16 @@ def runs(lab, train_each, tmp_path_factory):
     np.savetxt(table, rows, "%g", ",", header="a,b,c,kind", comments="")
     found = train_each({name: overrides for name, (overrides, _) in TOGETHER.items()})
     found["killed by kill -9 and resumed"] = killed(lab)
-    found["a pruned trial of a sweep"] = pruned(lab)
+    study, stack = vectorised(lab)
+    for name, state in zip(STACKED, ("COMPLETE", "PRUNED"), strict=True):
+        found[name] = stack[state][0]
     short = ("runtime=portable", "stopping.max_epochs.epochs=2")
     (found["the portable kernel"],) = lab("train", *short).runs
     lab.wait_until_none_runs()
     gone = tmp_path_factory.mktemp("gone")
     for name in (table, lab.store / "runs"):
         shutil.move(name, gone)
-    return found, gone / "own.csv"
+    return found, gone / "own.csv", study
 
 
 def killed(lab):
@@ -171,38 +178,57 @@ def killed(lab):
     return run
 
 
-def pruned(lab):
-    """A trial that a sweep has stopped: the other of two learning rates cannot but be better."""
+def vectorised(lab):
+    """A sweep whose four trials are trained in one theta `(4, P)`, until the two that learn next to
+    nothing are pruned: its run, and theirs by their state."""
     known = lab.runs()
     lab(
-        *("sweep", "trials=8", "workers=1", "data=iris", "stopping.max_epochs.epochs=8"),
-        *("pruner={name: median, startup: 2, warmup: 2}", "seed=1"),
+        *("sweep", "engine=vectorized", "trials_per_worker=4", "workers=1", "sampler=grid"),
+        *("data=iris", "stopping.max_epochs.epochs=8", "optimizer.lr=choice(0.0001,0.1)"),
+        *("seed=choice(0,1)", "optimizer.momentum=0.9", "penalty.l2=0.001"),
+        "pruner={name: threshold, high: 0.9, warmup: 2}",
     )
-    for run in lab.runs() - known:
-        states = [r["tags"] for r in lab.records(run) if r["type"] == "tags"]
-        if any(tags.get("nnlab.trial_state") == "PRUNED" for tags in states):
-            return run
-    raise AssertionError("no trial was pruned")
+    started = {run: lab.records(run)[0] for run in lab.runs() - known}
+    (study,) = (run for run, start in started.items() if start["kind"] == "study")
+    trials = {run: start for run, start in started.items() if start["kind"] == "trial"}
+    assert len({start["owner"]["pid"] for start in trials.values()}) == 1  # the one child
+    found = {}
+    for run in trials:
+        tagged = [r["tags"] for r in lab.records(run) if r["type"] == "tags"]
+        (state,) = (tags["nnlab.trial_state"] for tags in tagged if "nnlab.trial_state" in tags)
+        found.setdefault(state, []).append(run)
+    assert {state: len(runs) for state, runs in found.items()} == {"COMPLETE": 2, "PRUNED": 2}
+    return study, found
 
 
 @pytest.fixture(scope="module")
 def reproduced(runs, reproduce, wanted):
-    """What will be said of each."""
-    found, table = runs
-    every = {
-        name: wanted(
-            run,
-            ("--data", str(table)) if "table" in name else (),
-            HOSTILE[k % len(HOSTILE)],
-        )
-        for k, (name, run) in enumerate(found.items())
-    }
-    return reproduce(every)
+    """What will be said of each: `reproduced(name)`; and of all trials of the sweep."""
+    found, table, study = runs
+    every = {"the sweep": (study, "--all")}
+    for name, run in found.items():
+        if name not in STACKED:
+            every[name] = (run, "--data", str(table)) if "table" in name else (run,)
+    told = reproduce(
+        {
+            name: wanted(run, arguments, HOSTILE[k % len(HOSTILE)])
+            for k, (name, (run, *arguments)) in enumerate(every.items())
+        }
+    )
+
+    def of(name):
+        if name not in STACKED:
+            return told[name].result()
+        whole = told["the sweep"].result()
+        (report,) = (one for one in whole.report["trials"] if one["original"]["run"] == found[name])
+        return replace(whole, report=report)
+
+    return of
 
 
 @pytest.mark.parametrize(("name", "rule"), ENDS.items(), ids=ENDS)
 def test_a_run_is_reproduced_bit_for_bit(lab, runs, reproduced, shown, name, rule):
-    told, original = reproduced[name].result(), lab.logged(runs[0][name])
+    told, original = reproduced(name), lab.logged(runs[0][name])
     assert original.tags["nnlab.stop_rule"] == rule
     assert told.code == 0, told.shown
     report = told.report
@@ -214,7 +240,8 @@ def test_a_run_is_reproduced_bit_for_bit(lab, runs, reproduced, shown, name, rul
     arrays = report["parameters"]
     assert arrays and all(one["equal"] for one in arrays.values())
     assert report["stop"]["now"]["step"] == max(step for _, step, *_ in original.points)
-    assert "identical: the run is reproduced bit for bit" in told.shown
+    said = "4 identical" if name in STACKED else "identical: the run is reproduced bit for bit"
+    assert said in told.shown
     what = f"{report['points']} points, {len(arrays)} arrays"
     shown(name, f"identical: {what}, {told.seconds:.0f} s")
 
