@@ -79,7 +79,7 @@ def costs(rounds: int) -> list[Figure]:
 
     def gather() -> None:
         for k in range(STEPS):
-            momentum.inputs.take(k, x)
+            momentum.inputs.take(k, momentum.order.rows(k), x)
 
     def multiply() -> None:
         for _ in range(STEPS):

@@ -36,6 +36,7 @@ from nnlab.core import (
 BASES = {  # what classes of a kind have in common, and no config can choose
     activations.Activation,
     activations.Elementwise,
+    layers.Layer,
     losses.Mean,
     losses.OnLabels,
     losses.OnNumbers,

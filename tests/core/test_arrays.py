@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from nnlab.core.arrays import Workspace, as_coefficient, per_model
 
@@ -14,6 +15,30 @@ def test_work_arrays_are_told_apart_by_name_shape_and_dtype():
     ]
     assert all(other is not first for other in others)
     assert work.get("a", (2, 3), np.float32) is first
+
+
+def test_zeros_stay_zeros():
+    zeros = Workspace().zeros((2, 3), np.float32)
+    assert (zeros.shape, zeros.dtype, zeros.any()) == ((2, 3), np.float32, False)
+    with pytest.raises(ValueError, match="read-only"):
+        zeros += 1
+
+
+def test_what_is_bound_to_an_array_is_made_again_for_another_one_that_is_equal():
+    work, made = Workspace(), []
+
+    def make(array, flag, where):
+        made.append(array)
+        return array[:1], flag, where
+
+    first, second = np.zeros(2), np.zeros(2)
+    bound = work.bound("a", make, first, True)
+    assert (bound[0].base is first, bound[1:]) == (True, (True, work))
+    assert work.bound("a", make, first, True) is bound
+    assert work.bound("a", make, second, True)[0].base is second
+    assert work.bound("a", make, first, False)[0].base is first
+    assert work.bound("b", make, first, False) is not bound
+    assert len(made) == 4
 
 
 def test_a_coefficient_does_not_widen_theta():

@@ -640,17 +640,21 @@ class DoubledL2(L2):
 
 
 class NoBias(Dense):
-    def backward(self, parameters, grads, *args, **needed):
-        dx = super().backward(parameters, grads, *args, **needed)
-        grads[self.bias][...] = 0
-        return dx
+    def bind_backward(self, parameters, grads, *args, **needed):
+        backward = super().bind_backward(parameters, grads, *args, **needed)
+
+        def forgetful(dy, mode):
+            dx = backward(dy, mode)
+            grads[self.bias][...] = 0
+            return dx
+
+        return forgetful
 
 
 class Transposed(Dense):
-    def backward(self, parameters, grads, *args, **needed):
-        # W, as it is now, taken the wrong way round
+    def bind_backward(self, parameters, grads, *args, **needed):
         turned = {**parameters, self.weight: parameters[self.weight].swapaxes(-1, -2)}
-        return super().backward(turned, grads, *args, **needed)
+        return super().bind_backward(turned, grads, *args, **needed)
 
 
 class WrongMask(ReLU):
@@ -659,16 +663,16 @@ class WrongMask(ReLU):
 
 
 class Unmasked(Dropout):
-    def backward(self, parameters, grads, x, y, dy, *args, **needed):
-        return dy
+    def bind_backward(self, *args, **needed):
+        return lambda dy, mode: dy
 
 
 class Unmoved(BatchNorm):
     """Takes the batch's mean and variance for constants."""
 
-    def backward(self, parameters, grads, x, y, dy, work, mode, **needed):
-        how = mode._replace(training=False)
-        return super().backward(parameters, grads, x, y, dy, work, how, **needed)
+    def bind_backward(self, *args, **needed):
+        backward = super().bind_backward(*args, **needed)
+        return lambda dy, mode: backward(dy, mode._replace(training=False))
 
 
 class Summed(CrossEntropy):
@@ -790,10 +794,15 @@ def test_a_transposed_weight_is_found_below_its_square_layer(layer, wrong):
 
 def test_a_gradient_that_is_not_a_number_is_an_alarm():
     class Broken(Dense):
-        def backward(self, parameters, grads, *args, **needed):
-            dx = super().backward(parameters, grads, *args, **needed)
-            grads[self.weight][2, 1] = np.nan
-            return dx
+        def bind_backward(self, parameters, grads, *args, **needed):
+            backward = super().bind_backward(parameters, grads, *args, **needed)
+
+            def broken(dy, mode):
+                dx = backward(dy, mode)
+                grads[self.weight][2, 1] = np.nan
+                return dx
+
+            return broken
 
     checks, *_ = planted(healthy_layers(output=Broken("output", 5, 3)))
     assert alarms(checks) == ["output.weight"]

@@ -155,6 +155,47 @@ def test_values_are_the_textbook_s(loss_class, classes, dtype, accuracy):
         np.testing.assert_allclose(losses, one_by_one, rtol=10 * accuracy, atol=accuracy)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 3, 8, 10, 17, 32, 33, 200])
+def test_losses_alone_have_the_bits_that_they_have_with_their_gradient(loss_class, classes, dtype):
+    work = Workspace()
+    for loss, _ in instances(loss_class):
+        for m, *leading in ((1,), (24,), (1025,), (31, 3)):
+            z, labels = scores(loss, classes, m, *leading, dtype=dtype)
+            z[..., 0, :] = 0  # ties
+            y, before = loss.encode(labels, classes, dtype), z.copy()
+            alone = loss.losses(z, y, work).copy()
+            np.testing.assert_array_equal(alone, loss.each(z, y, work)[0])
+            np.testing.assert_array_equal(z, before)
+            assert alone.dtype == dtype
+            assert alone.shape == z.shape[:-1]
+
+
+def test_losses_alone_of_distributions_and_of_what_is_not_finite():
+    work, z = Workspace(), scores(CrossEntropy(), 3, 9)[0]
+    y = np.random.default_rng(2).dirichlet(np.ones(3), 9)
+    np.testing.assert_array_equal(
+        CrossEntropy().losses(z, y, work), CrossEntropy().each(z, y, work)[0]
+    )
+    z[[0, 1, 2], [0, 1, 2]] = np.nan, np.inf, -np.inf
+    for loss in (CrossEntropy(), Hinge(), SquaredHinge(), BinaryCrossEntropy()):
+        y = loss.encode(np.arange(9) % 3, 3, z.dtype)
+        with np.errstate(invalid="ignore"):
+            alone, each = loss.losses(z, y, work).copy(), loss.each(z, y, work)[0]
+        np.testing.assert_array_equal(alone, each)
+
+
+def test_a_loss_made_of_another_one_has_its_own_value_alone():
+    class Doubled(CrossEntropy):
+        def each(self, z, y, work):
+            losses, dz = super().each(z, y, work)
+            return 2 * losses, 2 * dz
+
+    z, labels = scores(CrossEntropy(), 3, 9)
+    one, two = (loss.losses(z, labels, Workspace()) for loss in (CrossEntropy(), Doubled()))
+    np.testing.assert_array_equal(two, 2 * one)
+
+
 @pytest.mark.parametrize("loss_of_numbers", OF_NUMBERS, ids=lambda cls: cls.__name__)
 def test_values_of_numbers_are_the_textbook_s(loss_of_numbers):
     rng = np.random.default_rng(4)

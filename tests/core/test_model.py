@@ -86,6 +86,29 @@ def test_the_network_computes_what_the_textbook_says(model, names):
     np.testing.assert_allclose(trace[-1], expected, rtol=1e-12)
 
 
+def test_a_network_goes_with_the_arrays_that_it_is_given_not_with_those_before():
+    """theta is changed in place, replaced by a copy, and given back; so are the batch and grad."""
+    network = MLP((4,)).build(inputs=3, outputs=2)
+    rng, work = np.random.default_rng(2), Workspace()
+    thetas, xs = rng.normal(size=(2, network.layout.size)), rng.normal(size=(2, 5, 3))
+    grads, dz = np.empty_like(thetas), rng.normal(size=(5, 2))
+
+    def step(theta, x, grad, work):
+        trace = network.forward(theta, x, work)
+        scores = trace[-1].copy()
+        network.backward(theta, trace, dz.copy(), grad, work)
+        return scores, grad.copy()
+
+    for k in (0, 1, 0):
+        for theta, x, grad in ((thetas[k], xs[0], grads[k]), (thetas[0], xs[k].copy(), grads[0])):
+            for _ in range(2):
+                found = step(theta, x, grad, work)
+                expected = step(theta.copy(), x.copy(), np.empty_like(grad), Workspace())
+                np.testing.assert_array_equal(found[0], expected[0])
+                np.testing.assert_array_equal(found[1], expected[1])
+                theta += 0.1
+
+
 # Layouts.
 
 

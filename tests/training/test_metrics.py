@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
 
 from nnlab.core.arrays import Workspace
+from nnlab.core.averaging import EMA, SWA
 from nnlab.core.losses import MSE, BinaryCrossEntropy, CrossEntropy, Hinge
 from nnlab.core.model import MLP, Linear
 from nnlab.core.objective import Batch
@@ -124,6 +125,85 @@ def test_the_score_is_named_by_the_kind_of_target():
     y = np.zeros((4, 2))
     assert evaluator(y)[2].score == "r2"
     assert evaluator(y, labels=np.zeros(4, int))[2].score == "accuracy"
+
+
+def one_by_one(evaluate, theta):
+    """The loss as the objective has it, chunk by chunk, and the decisions against the labels."""
+    loss = right = 0.0
+    x, y = evaluate.encoded[:2]
+    for start in range(0, len(x), 1024):
+        rows = slice(start, start + 1024)
+        z = evaluate.network.forward(theta, x[rows], Workspace())[-1]
+        loss += float(evaluate.loss(z, y[rows], Workspace())[0]) * len(z)
+        right += int((evaluate.loss.decide(z) == evaluate.labels[rows]).sum())
+    return {"loss": loss / len(x), "accuracy": right / len(x)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", [CrossEntropy(), BinaryCrossEntropy(), Hinge(), MSE()], ids=str)
+@pytest.mark.parametrize("n", [1, 1023, 2100])
+def test_several_weights_at_once_have_the_bits_of_the_objective_of_each(loss, n, dtype):
+    rng = np.random.default_rng(n)
+    network, labels = MLP((9,)).build(6, 10), rng.integers(10, size=n)
+    x = rng.normal(size=(n, 6)).astype(dtype)
+    batch = Batch(x, loss.encode(labels, 10, dtype))
+    evaluate = Evaluator(network, loss, batch, labels)
+    several = [rng.normal(size=network.layout.size).astype(dtype) for _ in range(3)]
+    several[1][:] = 0  # all scores tie
+    found = evaluate.each([(theta, None) for theta in several])
+    for theta, metrics in zip(several, found, strict=True):
+        assert metrics == evaluate(theta) == one_by_one(evaluate, theta)
+        assert {type(value) for value in metrics.values()} == {float}
+
+
+def test_several_weights_of_a_regression_have_the_bits_of_each():
+    y = np.random.default_rng(1).normal(3, (1, 10), size=(2500, 2))
+    _, theta, evaluate = evaluator(y)
+    found = evaluate.each([(theta, None), (2 * theta, None), (theta, None)])
+    assert found == [evaluate(theta), evaluate(2 * theta), evaluate(theta)]
+    assert found[0] != found[1]
+
+
+def test_several_weights_have_their_own_running_statistics():
+    rng = np.random.default_rng(0)
+    network, labels = MLP((5,), batch_norm=True).build(4, 3), rng.integers(3, size=50)
+    evaluate = Evaluator(network, CrossEntropy(), Batch(rng.normal(size=(50, 4)), labels), labels)
+    several = [
+        (rng.normal(size=network.layout.size), rng.uniform(1, 2, size=network.buffers.size))
+        for _ in range(2)
+    ]
+    assert evaluate.each(several) == [evaluate(*one) for one in several]
+
+
+def test_examples_are_read_once_for_raw_and_averaged_weights(experiment, monkeypatch):
+    training = Training(experiment(averaging=EMA(), stopping=(MaxEpochs(1),)))
+    asked, chunks = [], Evaluator._chunks
+
+    def counted(evaluate):
+        asked.append(evaluate)
+        return chunks(evaluate)
+
+    monkeypatch.setattr(Evaluator, "_chunks", counted)
+    first, last = training.run(training.start())
+    assert asked == [training.evaluators[part] for part in ("train", "validation") * 2 + ("test",)]
+    assert first.metrics["train/loss"] == first.metrics["train/loss_ema"]
+    assert last.metrics["train/loss"] != last.metrics["train/loss_ema"]
+
+
+def test_weights_that_are_not_averaged_yet_are_measured_once(experiment, monkeypatch):
+    training = Training(experiment(averaging=SWA("50%"), stopping=(MaxEpochs(4),)))
+    measured, each = [], Evaluator.each
+
+    def counted(evaluate, weights):
+        measured.append(len(weights))
+        return each(evaluate, weights)
+
+    monkeypatch.setattr(Evaluator, "each", counted)
+    reports = list(training.run(training.start()))
+    assert measured == [1, 1] * 3 + [2, 2] * 2 + [2]
+    for report in reports:
+        same = report.metrics["train/loss"] == report.metrics["train/loss_swa"]
+        assert same == (report.epoch <= 3)  # the first average is that of one
 
 
 def test_measuring_moves_nothing():

@@ -160,7 +160,7 @@ def test_averaged_metrics_are_those_of_the_averaged_weights(train):
         (Step("1 epoch", 0.5), lambda t: 0.5 ** (t // 4)),
         (Step("5 steps", 0.1), lambda t: 0.1 ** (t // 5)),
     ],
-    ids=str,
+    ids=["12 steps", "100%", "1 epoch", "5 steps"],
 )
 def test_lr_is_the_one_of_the_reported_step(train, schedule, factor):
     _, _, reports = train(schedule=schedule, evaluate_every="1 step")

@@ -8,43 +8,27 @@ from typing import ClassVar
 import numpy as np
 
 from nnlab.core.arrays import Array, Workspace
-from nnlab.core.layers import EVALUATION, Mode
+from nnlab.core.layers import Backward, Forward, Layer, Mode
 
 
-class Activation:
+class Activation(Layer):
     """A function of each example, written over x, whose derivative is a function of y alone."""
 
     gain: ClassVar[float] = 1.0
     """What initial weights before it are multiplied by (PyTorch's `calculate_gain`)."""
 
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {}
+    def bind_forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, training: bool
+    ) -> tuple[Array, Forward]:
+        apply = self.apply
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode = EVALUATION
-    ) -> Array:
-        return self.apply(x, work)
+        def forward(mode: Mode) -> None:
+            apply(x, work)
 
-    def backward(
-        self,
-        parameters: Mapping[str, Array],
-        grads: Mapping[str, Array],
-        x: Array,
-        y: Array,
-        dy: Array,
-        work: Workspace,
-        mode: Mode = EVALUATION,
-        *,
-        input_needed: bool,
-    ) -> Array:
-        return self.pull(y, dy, work.get("slope", y.shape, y.dtype))
+        return x, forward
 
     def apply(self, x: Array, work: Workspace) -> Array:
         """f(x), written over x."""
-        raise NotImplementedError
-
-    def pull(self, y: Array, dy: Array, scratch: Array) -> Array:
-        """dL/dx, written over dy = dL/dy, given y = f(x)."""
         raise NotImplementedError
 
 
@@ -62,18 +46,42 @@ class Softmax(Activation):
         x /= x.sum(axis=-1, keepdims=True)
         return x
 
-    def pull(self, y: Array, dy: Array, scratch: Array) -> Array:
-        dy -= np.vecdot(dy, y)[..., None]
-        dy *= y
-        return dy
+    def bind_backward(
+        self,
+        parameters: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        x: Array,
+        y: Array,
+        work: Workspace,
+        *,
+        input_needed: bool,
+    ) -> Backward:
+        def backward(dy: Array, mode: Mode) -> Array:
+            np.subtract(dy, np.vecdot(dy, y)[..., None], dy)
+            return np.multiply(dy, y, dy)
+
+        return backward
 
 
 class Elementwise(Activation):
     """An activation that treats every number alike."""
 
-    def pull(self, y: Array, dy: Array, scratch: Array) -> Array:
-        dy *= self.derivative(y, scratch)
-        return dy
+    def bind_backward(
+        self,
+        parameters: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        x: Array,
+        y: Array,
+        work: Workspace,
+        *,
+        input_needed: bool,
+    ) -> Backward:
+        derivative, slope = self.derivative, work.get("slope", y.shape, y.dtype)
+
+        def backward(dy: Array, mode: Mode) -> Array:
+            return np.multiply(dy, derivative(y, slope), dy)
+
+        return backward
 
     def derivative(self, y: Array, out: Array) -> Array:
         """f'(x) as a function of y = f(x)."""
@@ -87,7 +95,8 @@ class ReLU(Elementwise):
     gain = sqrt(2)
 
     def apply(self, x: Array, work: Workspace) -> Array:
-        return np.maximum(x, 0, out=x)
+        zeros = work.zeros(x.shape, x.dtype)  # with a number it takes three times as long
+        return np.maximum(x, zeros, out=x)
 
     def derivative(self, y: Array, out: Array) -> Array:
         return np.greater(y, 0, out=out, casting="unsafe")

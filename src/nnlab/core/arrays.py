@@ -1,7 +1,8 @@
 """What the mathematics is written on: array types and work arrays that are allocated once."""
 
-from collections.abc import Hashable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable
+from operator import is_not
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,6 +17,9 @@ State: TypeAlias = dict[str, Array]
 """What changes during a run, as plain named arrays: it can be saved, compared and restored."""
 
 
+T = TypeVar("T")
+
+
 class Workspace:
     """Work arrays by name and shape, allocated at the first request and reused ever after.
 
@@ -28,6 +32,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[Hashable, tuple[int, ...], Any], Array] = {}
+        self._bound: dict[Hashable, tuple[tuple[object, ...], Any]] = {}
 
     def get(self, name: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """The array of that name, shape and dtype."""
@@ -36,6 +41,26 @@ class Workspace:
         if array is None:
             array = self._arrays[key] = np.empty(shape, dtype)
         return array
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Zeros that nobody writes to."""
+        key = ("zeros", shape, dtype)
+        array = self._arrays.get(key)
+        if array is None:
+            array = self._arrays[key] = np.zeros(shape, dtype)
+            array.flags.writeable = False
+        return array
+
+    def bound(self, name: Hashable, make: Callable[..., T], *to: object) -> T:
+        """`make(*to, self)`, for instance functions that have the arrays they work on.
+
+        It is made anew whenever one of `to` is another object than it was under that name, so that
+        nothing bound to an array outlives its use.
+        """
+        held = self._bound.get(name)
+        if held is None or any(map(is_not, held[0], to)):
+            held = self._bound[name] = (to, make(*to, self))
+        return cast(T, held[1])
 
 
 def as_coefficient(number: Hyper, theta: Array) -> Hyper:

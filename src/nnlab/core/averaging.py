@@ -87,14 +87,13 @@ class EMA:
         return {"sum": total, "product": product, "t": np.zeros((), np.int64)}
 
     def update(self, theta: Array, state: State, work: Workspace) -> None:
-        total, scratch = state["sum"], work.get("averaging", theta.shape, np.float64)
+        total = state["sum"]
         state["t"] += 1
         decay = kept = self._decay(int(state["t"]))
         if self.warmup and state["t"] > 1:
             kept = decay * (1 - self._decay(int(state["t"]) - 1)) / (1 - decay)
-        np.copyto(scratch, theta)
         total *= kept
-        total += scratch
+        total += theta
         state["product"] *= decay
 
     def value(self, theta: Array, state: State) -> Array:

@@ -200,7 +200,7 @@ class LossProbe:
         following, then = (*layers[k + 1 :], None, None)[:2]
         if isinstance(following, Elementwise) and isinstance(then, Dense):
             change = (
-                following.apply(np.ascontiguousarray(moved), Workspace())
+                following.forward({}, np.ascontiguousarray(moved), Workspace())
                 - outputs[k + 2][:, units].T
             )
             row = self.network.layout.views(self.theta)[then.weight][units]  # (c, outputs)

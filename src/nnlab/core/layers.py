@@ -1,15 +1,16 @@
-"""Layers: `forward` computes y from x, `backward` turns dL/dy into dL/dx and dL/dparameters.
+"""Layers: the forward pass computes y from x, the backward pass turns dL/dy into dL/dx and
+dL/dparameters.
 
 Shapes: x `(..., m, inputs)`, y `(..., m, outputs)` for m examples; the leading axes are those of
-theta. Results live in work arrays; those that bear the layer's name hold from `forward` to
-`backward`. An activation works in place on the output of the layer before it, so the input of a
-network is never overwritten.
+theta. Results live in work arrays; those that bear the layer's name hold from the forward pass
+to the backward pass. An activation works in place on the output of the layer before it, so the
+input of a network is never overwritten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,16 +30,52 @@ class Mode(NamedTuple):
 EVALUATION = Mode()
 
 
-class Layer(Protocol):
-    """A differentiable function of its input and of its slots in theta."""
+Forward: TypeAlias = Callable[[Mode], None]
+"""Writes y, given what x now holds."""
+
+Backward: TypeAlias = Callable[[Array, Mode], Array]
+"""dL/dx, given dy = dL/dy; dL/dparameters is written. The mode is that of the forward pass before
+it. Where the gradient of the input is not needed, what is returned is undefined."""
+
+
+class Layer:
+    """A differentiable function of its input and of its slots in theta.
+
+    What a step does is bound to its arrays once and called ever after: choosing arrays and making
+    views of them takes as long as the arithmetic of a small network.
+    """
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Names and shapes of the layer's parameters."""
+        return {}
+
+    def bind_forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, training: bool
+    ) -> tuple[Array, Forward]:
+        """y, whose numbers are undefined yet, and what computes them."""
+        raise NotImplementedError
+
+    def bind_backward(
+        self,
+        parameters: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        x: Array,
+        y: Array,
+        work: Workspace,
+        *,
+        input_needed: bool,
+    ) -> Backward:
+        """What computes dL/dx and writes dL/dparameters to `grads`, for x and y of the forward
+        pass."""
+        raise NotImplementedError
 
     def forward(
-        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode = EVALUATION
     ) -> Array:
-        """y, given x."""
+        """y, given x: bound, and called once."""
+        y, forward = self.bind_forward(parameters, x, work, mode.training)
+        forward(mode)
+        return y
 
     def backward(
         self,
@@ -48,19 +85,17 @@ class Layer(Protocol):
         y: Array,
         dy: Array,
         work: Workspace,
-        mode: Mode,
+        mode: Mode = EVALUATION,
         *,
         input_needed: bool,
     ) -> Array:
-        """dL/dx, given x, y = forward(x) and dy = dL/dy; dL/dparameters is written to `grads`.
-
-        Where the gradient of the input is not needed, what is returned is undefined. `mode` is
-        the one of `forward`.
-        """
+        """dL/dx, given dy: bound, and called once."""
+        how = (parameters, grads, x, y, work)
+        return self.bind_backward(*how, input_needed=input_needed)(dy, mode)
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Layer):
     """y = x W + b, with W `(inputs, outputs)` and b `(outputs,)`."""
 
     name: str
@@ -80,31 +115,36 @@ class Dense:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {self.weight: (self.inputs, self.outputs), self.bias: (self.outputs,)}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode = EVALUATION
-    ) -> Array:
-        w = parameters[self.weight]
+    def bind_forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, training: bool
+    ) -> tuple[Array, Forward]:
+        w, b = parameters[self.weight], parameters[self.bias][..., None, :]
         leading = w.shape[:-2] or x.shape[:-2]
         y = work.get((self.name, "y"), (*leading, x.shape[-2], self.outputs), x.dtype)
-        np.matmul(x, w, out=y)
-        y += parameters[self.bias][..., None, :]
-        return y
 
-    def backward(
+        def forward(mode: Mode) -> None:
+            np.matmul(x, w, y)
+            np.add(y, b, y)
+
+        return y, forward
+
+    def bind_backward(
         self,
         parameters: Mapping[str, Array],
         grads: Mapping[str, Array],
         x: Array,
         y: Array,
-        dy: Array,
         work: Workspace,
-        mode: Mode = EVALUATION,
         *,
         input_needed: bool,
-    ) -> Array:
-        np.matmul(x.swapaxes(-1, -2), dy, out=grads[self.weight])
-        np.add.reduce(dy, axis=-2, out=grads[self.bias])
-        if not input_needed:
-            return dy
-        dx = work.get((self.name, "dx"), (*dy.shape[:-1], self.inputs), dy.dtype)
-        return np.matmul(dy, parameters[self.weight].swapaxes(-1, -2), out=dx)
+    ) -> Backward:
+        xt, wt = x.swapaxes(-1, -2), parameters[self.weight].swapaxes(-1, -2)
+        dw, db = grads[self.weight], grads[self.bias]
+        dx = work.get((self.name, "dx"), (*y.shape[:-1], self.inputs), y.dtype)
+
+        def backward(dy: Array, mode: Mode) -> Array:
+            np.matmul(xt, dy, dw)
+            np.add.reduce(dy, axis=-2, out=db)
+            return np.matmul(dy, wt, dx) if input_needed else dy
+
+        return backward

@@ -27,7 +27,8 @@ class Layout:
     """Which slice of theta is which named array.
 
     Names that end in `weight` are penalised; others (biases) never are. Views are derived where
-    they are used and never stored: a stored view goes stale when theta is copied or rebound.
+    they are used: a stored view goes stale when theta is copied or rebound. (`Workspace.bound`
+    keeps some, beside the very array that they are views of.)
 
     >>> import numpy as np
     >>> layout = Layout.of({"a.weight": (2, 3), "a.bias": (3,)})

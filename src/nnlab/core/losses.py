@@ -9,7 +9,8 @@ as if it were there twice.
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from math import log
+from functools import lru_cache
+from math import log, prod
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import DTypeLike
 
 from nnlab.core.arrays import Array, Workspace
 from nnlab.core.laws import law
+from nnlab.core.log_sum_exp import log_sum_exp
 
 
 class Loss(Hashable, Protocol):
@@ -41,6 +43,9 @@ class Loss(Hashable, Protocol):
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         """The loss of each example `(..., m)`, and its gradient in its scores."""
 
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        """The loss of each example alone, to the same bits."""
+
     def at_zero(self, y: Array, outputs: int) -> float:
         """The mean loss if all scores are zero, in closed form."""
 
@@ -55,8 +60,16 @@ class Mean:
 
     on_scores: ClassVar[bool] = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "each" in vars(cls) and "losses" not in vars(cls):
+            cls.losses = Mean.losses  # type: ignore[method-assign]  # not another loss's
+
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         raise NotImplementedError
+
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        return self.each(z, y, work)[0]
 
     def __call__(
         self, z: Array, y: Array, work: Workspace, weights: Array | None = None
@@ -237,6 +250,15 @@ class CrossEntropy(OnLabels):
         losses -= right
         return losses, p
 
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        if y.dtype.kind == "f":
+            return super().losses(z, y, work)
+        right = z.reshape(-1)[places_of(y, z)]
+        highest, losses = log_sum_exp(z, work)
+        right -= highest
+        losses -= right
+        return losses
+
     def at_zero(self, y: Array, outputs: int) -> float:
         return log(outputs)
 
@@ -252,20 +274,30 @@ class BinaryCrossEntropy(OneOrRest):
     on_scores = True
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
-        small, dz, losses = (work.get(name, z.shape, z.dtype) for name in ("exp", "dz", "losses"))
-        np.abs(z, out=small)
-        np.negative(small, out=small)
-        np.exp(small, out=small)  # exp(-|z|)
-        np.multiply(y, z, out=dz)
-        np.maximum(z, 0, out=losses)
-        losses -= dz
-        losses += np.log1p(small, out=dz)
-        np.heaviside(z, 1, out=dz)
+        losses, small = self._parts(z, y, work)
+        dz = np.heaviside(z, 1, out=work.get("dz", z.shape, z.dtype))
         np.maximum(dz, small, out=dz)
         small += 1
         dz /= small  # the sigmoid of z: 1 or exp(-|z|), over 1 + exp(-|z|)
         dz -= y
-        return losses.sum(axis=-1), dz
+        return losses, dz
+
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        return self._parts(z, y, work)[0]
+
+    def _parts(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
+        """The loss of each example, and exp(-|z|)."""
+        small, other, losses = (
+            work.get(name, z.shape, z.dtype) for name in ("exp", "dz", "losses")
+        )
+        np.abs(z, out=small)
+        np.negative(small, out=small)
+        np.exp(small, out=small)
+        np.multiply(y, z, out=other)
+        np.maximum(z, 0, out=losses)
+        losses -= other
+        losses += np.log1p(small, out=other)
+        return losses.sum(axis=-1), small
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return outputs * log(2)
@@ -289,6 +321,9 @@ class Hinge(OnLabels):
         losses = margins.sum(axis=-1)
         np.greater(margins, 0, out=margins, casting="unsafe")
         return losses, self.from_slopes(margins, places)
+
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        return np.asarray(self.margins(z, y, work)[1].sum(axis=-1))
 
     def margins(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         """Where the right scores are, and max(0, z_c - z_y + delta) with 0 for c = y."""
@@ -318,6 +353,10 @@ class SquaredHinge(Hinge):
         losses = np.vecdot(margins, margins)
         margins *= 2
         return losses, self.from_slopes(margins, places)
+
+    def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        margins = self.margins(z, y, work)[1]
+        return np.asarray(np.vecdot(margins, margins))
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return (outputs - 1) * self.delta**2
@@ -356,6 +395,10 @@ class BinaryHinge(OneOrRest):
 
 def places_of(y: Array, z: Array) -> Array:
     """Where the scores of labels y are in the flattened z."""
-    places = np.arange(0, z.size, z.shape[-1]).reshape(z.shape[:-1])
-    places += y
-    return places
+    return np.add(_first_places(z.shape), y)
+
+
+@lru_cache(maxsize=64)
+def _first_places(shape: tuple[int, ...]) -> Array:
+    """Where the rows of an array begin when it is flattened."""
+    return np.arange(0, prod(shape), shape[-1]).reshape(shape[:-1])

@@ -13,7 +13,7 @@ from nnlab.core.arrays import Array, Workspace
 from nnlab.core.dropout import Dropout
 from nnlab.core.initialisers import Initialiser
 from nnlab.core.laws import law, one_of
-from nnlab.core.layers import EVALUATION, Dense, Layer, Mode
+from nnlab.core.layers import EVALUATION, Backward, Dense, Forward, Layer, Mode
 from nnlab.core.layout import Layout
 from nnlab.core.normalisation import BatchNorm
 
@@ -104,12 +104,16 @@ class Network:
         self, theta: Array, x: Array, work: Workspace, mode: Mode = EVALUATION
     ) -> list[Array]:
         """The trace [x, y1, y2, ..., z] of every layer's output; z `(..., m, outputs)` is last."""
-        return self.run(self.layout.views(theta), x, work, mode)
+        name = ("forward", x.shape)
+        trace, passes = work.bound(name, _bind_forward, self, theta, x, mode.training)
+        for forward in passes:
+            forward(mode)
+        return trace
 
     def run(
         self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode
     ) -> list[Array]:
-        """`forward`, given the views of theta."""
+        """`forward`, given the views of theta; nothing is kept for a next time."""
         trace = [x]
         for layer in self.layers:
             trace.append(layer.forward(parameters, trace[-1], work, mode))
@@ -125,22 +129,9 @@ class Network:
         mode: Mode = EVALUATION,
     ) -> None:
         """Write dL/dtheta to `grad`, given the trace of `forward` and dz = dL/dz."""
-        self.pull(self.layout.views(theta), trace, dz, self.layout.views(grad), work, mode)
-
-    def pull(
-        self,
-        parameters: Mapping[str, Array],
-        trace: list[Array],
-        dz: Array,
-        grads: Mapping[str, Array],
-        work: Workspace,
-        mode: Mode,
-    ) -> None:
-        """`backward`, given the views of theta and of its gradient."""
-        for k in reversed(range(len(self.layers))):
-            dz = self.layers[k].backward(
-                parameters, grads, trace[k], trace[k + 1], dz, work, mode, input_needed=k > 0
-            )
+        name = ("backward", trace[0].shape)
+        for backward in work.bound(name, _bind_backward, self, theta, trace, grad):
+            dz = backward(dz, mode)
 
     def _gain_after(self, k: int) -> float:
         """The gain of the activation that layer k's output goes into; 1 where there is none."""
@@ -150,6 +141,30 @@ class Network:
             if isinstance(layer, Dense):
                 break
         return 1.0
+
+
+def _bind_forward(
+    network: Network, theta: Array, x: Array, training: bool, work: Workspace
+) -> tuple[list[Array], list[Forward]]:
+    """The trace of the network, and the layers' passes that fill it."""
+    parameters, trace, passes = network.layout.views(theta), [x], []
+    for layer in network.layers:
+        y, forward = layer.bind_forward(parameters, trace[-1], work, training)
+        trace.append(y)
+        passes.append(forward)
+    return trace, passes
+
+
+def _bind_backward(
+    network: Network, theta: Array, trace: list[Array], grad: Array, work: Workspace
+) -> list[Backward]:
+    """The layers' passes back, the last layer's first."""
+    parameters, grads = network.layout.views(theta), network.layout.views(grad)
+    passes = []
+    for k, layer in reversed(list(enumerate(network.layers))):
+        x, y = trace[k : k + 2]
+        passes.append(layer.bind_backward(parameters, grads, x, y, work, input_needed=k > 0))
+    return passes
 
 
 class Model(Protocol):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnlab.core.arrays import Array, Workspace
-from nnlab.core.layers import EVALUATION, Mode
+from nnlab.core.layers import Backward, Forward, Layer, Mode
 
 
 @dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(Layer):
     """y = scale * (x - mean) / sqrt(variance + epsilon) + shift, unit by unit.
 
     In training mean and variance are the batch's, and the gradient goes through them. The
@@ -34,54 +34,62 @@ class BatchNorm:
         """Names and shapes of the running statistics."""
         return {f"{self.name}.mean": (self.units,), f"{self.name}.variance": (self.units,)}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode = EVALUATION
-    ) -> Array:
+    def bind_forward(
+        self, parameters: Mapping[str, Array], x: Array, work: Workspace, training: bool
+    ) -> tuple[Array, Forward]:
         xhat = work.get((self.name, "xhat"), x.shape, x.dtype)
-        if mode.training:
-            mean = x.mean(axis=-2)
-            np.subtract(x, mean[..., None, :], out=xhat)
-            squares = work.get((self.name, "product"), x.shape, x.dtype)
-            variance = np.multiply(xhat, xhat, out=squares).mean(axis=-2)
-            if mode.buffers:
-                self._follow(mode.buffers, mean, variance, x.shape[-2])
-        else:
-            mean, variance = (mode.buffers[name] for name in self.buffers())
-            np.subtract(x, mean[..., None, :], out=xhat)
-        scale = work.get((self.name, "scale"), variance.shape, x.dtype)
-        np.sqrt(variance + self.epsilon, out=scale)
-        np.divide(1, scale, out=scale)
-        xhat *= scale[..., None, :]
-        gain = parameters[f"{self.name}.scale"][..., None, :]
+        gain, shift = (parameters[name][..., None, :] for name in self.shapes())
         leading = np.broadcast_shapes(gain.shape, x.shape)
-        y = np.multiply(xhat, gain, out=work.get((self.name, "y"), leading, x.dtype))
-        y += parameters[f"{self.name}.shift"][..., None, :]
-        return y
+        y = work.get((self.name, "y"), leading, x.dtype)
 
-    def backward(
+        def forward(mode: Mode) -> None:
+            if mode.training:
+                mean = x.mean(axis=-2)
+                np.subtract(x, mean[..., None, :], out=xhat)
+                squares = work.get((self.name, "product"), x.shape, x.dtype)
+                variance = np.multiply(xhat, xhat, out=squares).mean(axis=-2)
+                if mode.buffers:
+                    self._follow(mode.buffers, mean, variance, x.shape[-2])
+            else:
+                mean, variance = (mode.buffers[name] for name in self.buffers())
+                np.subtract(x, mean[..., None, :], out=xhat)
+            scale = work.get((self.name, "scale"), variance.shape, x.dtype)
+            np.sqrt(variance + self.epsilon, out=scale)
+            np.divide(1, scale, out=scale)
+            np.multiply(xhat, scale[..., None, :], xhat)
+            np.multiply(xhat, gain, y)
+            np.add(y, shift, y)
+
+        return y, forward
+
+    def bind_backward(
         self,
         parameters: Mapping[str, Array],
         grads: Mapping[str, Array],
         x: Array,
         y: Array,
-        dy: Array,
         work: Workspace,
-        mode: Mode = EVALUATION,
         *,
         input_needed: bool,
-    ) -> Array:
+    ) -> Backward:
+        m, gain = x.shape[-2], parameters[f"{self.name}.scale"]
         xhat = work.get((self.name, "xhat"), x.shape, x.dtype)
         scale = work.get((self.name, "scale"), (*x.shape[:-2], self.units), x.dtype)
-        product = np.multiply(dy, xhat, out=work.get((self.name, "product"), dy.shape, x.dtype))
-        np.add.reduce(product, axis=-2, out=grads[f"{self.name}.scale"])
-        np.add.reduce(dy, axis=-2, out=grads[f"{self.name}.shift"])
-        if mode.training:  # what moves with the batch's mean and variance
-            m = x.shape[-2]
-            np.multiply(xhat, grads[f"{self.name}.scale"][..., None, :] / m, out=product)
-            product += grads[f"{self.name}.shift"][..., None, :] / m
-            dy -= product
-        dy *= (parameters[f"{self.name}.scale"] * scale)[..., None, :]
-        return dy
+        product = work.get((self.name, "product"), y.shape, y.dtype)
+        of_gain, of_shift = (grads[name] for name in self.shapes())
+
+        def backward(dy: Array, mode: Mode) -> Array:
+            np.multiply(dy, xhat, product)
+            np.add.reduce(product, axis=-2, out=of_gain)
+            np.add.reduce(dy, axis=-2, out=of_shift)
+            if mode.training:  # what moves with the batch's mean and variance
+                np.multiply(xhat, of_gain[..., None, :] / m, product)
+                np.add(product, of_shift[..., None, :] / m, product)
+                np.subtract(dy, product, dy)
+            np.multiply(dy, (gain * scale)[..., None, :], dy)
+            return dy
+
+        return backward
 
     def _follow(self, buffers: Mapping[str, Array], mean: Array, variance: Array, m: int) -> None:
         running_mean, running_variance = (buffers[name] for name in self.buffers())

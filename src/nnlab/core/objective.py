@@ -41,13 +41,13 @@ class NetworkObjective:
     penalty: Penalty
 
     def __call__(self, theta: Array, batch: Batch, grad: Array | None, work: Workspace) -> Array:
-        network, layout = self.network, self.network.layout
-        mode, parameters = network.training_mode(batch.seed, batch.buffers), layout.views(theta)
-        trace = network.run(parameters, batch.x, work, mode)
+        network = self.network
+        mode = network.training_mode(batch.seed, batch.buffers)
+        trace = network.forward(theta, batch.x, work, mode)
         value, dz = self.loss(trace[-1], batch.y, work, batch.weights)
         if grad is not None:
-            network.pull(parameters, trace, dz, layout.views(grad), work, mode)
-        return value + self.penalty.add(theta, layout, grad, work)
+            network.backward(theta, trace, dz, grad, work, mode)
+        return value + self.penalty.add(theta, network.layout, grad, work)
 
 
 class Gradient(Protocol):
@@ -92,7 +92,7 @@ class Oracle:
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Value and gradient at theta, the gradient clipped."""
-        grad = self.scratch("grad", theta)
+        grad = self.work.get("grad", theta.shape, theta.dtype)
         value = self.gradient.of(self.objective, theta, self.batch, grad, self.work)
         self.look(grad)
         self.clipping.clip(grad)

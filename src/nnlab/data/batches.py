@@ -29,8 +29,8 @@ class Order(Protocol):
 class Batches(Protocol):
     """The inputs of the batch of each step."""
 
-    def take(self, step: int, out: Array) -> Array:
-        """Those of a step, written to `out` `(m, features)`."""
+    def take(self, step: int, rows: Array, out: Array) -> Array:
+        """Those of a step, whose `rows` the order tells, written to `out` `(m, features)`."""
 
     def close(self) -> None:
         """Nothing is read any more, until a batch is asked for."""
@@ -39,12 +39,11 @@ class Batches(Protocol):
 class Gathered:
     """Batches of inputs that are in memory."""
 
-    def __init__(self, x: Inputs, order: Order) -> None:
+    def __init__(self, x: Inputs) -> None:
         self.x = x
-        self.order = order
 
-    def take(self, step: int, out: Array) -> Array:
-        return self.x.take(self.order.rows(step), 0, out, "clip")
+    def take(self, step: int, rows: Array, out: Array) -> Array:
+        return self.x.take(rows, 0, out, "clip")
 
     def close(self) -> None:
         pass

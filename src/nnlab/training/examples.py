@@ -46,7 +46,7 @@ def in_order(experiment: Experiment, batch: Batch) -> tuple[Order, Batches]:
     x = batch.x
     if not _streamed(x):
         order = BatchOrder(experiment.seed, len(x), experiment.batch_size)
-        return order, Gathered(x, order)
+        return order, Gathered(x)
     assert isinstance(x, View) and not isinstance(x.of, np.ndarray)
     window = x.of.window
     law(

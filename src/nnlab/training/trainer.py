@@ -222,7 +222,7 @@ class Training(Steps):
         hashed = sha256(batches.data)
         hashed.update(rows.data)
         batches.data[:] = hashed.digest()
-        self.inputs.take(step, x)
+        self.inputs.take(step, rows, x)
         self.batch.y.take(rows, 0, y, "clip")
 
     def _gather(self, state: TrainingState, work: Workspace) -> Batch:
@@ -284,15 +284,17 @@ class Training(Steps):
         return Report(report.step, report.epoch, tested, report.seconds, stop)
 
     def _measure(self, state: TrainingState, parts: tuple[str, ...]) -> dict[str, float]:
-        averaged = (self.averaged(state), self.averaged_buffers(state))
-        weights = dict(zip(self._suffixes, ((state.theta, state.buffers), averaged), strict=False))
+        weights, averaged = [(state.theta, state.buffers)], self.averaged(state)
+        if averaged is not state.theta:
+            weights.append((averaged, self.averaged_buffers(state)))
         with np.errstate(all="ignore"):
-            return {
-                f"{part}/{metric}{suffix}": value
-                for part in parts
-                for suffix, (theta, buffers) in weights.items()
-                for metric, value in self.evaluators[part](theta, buffers).items()
-            }
+            measured = {part: self.evaluators[part].each(weights) for part in parts}
+        return {
+            f"{part}/{metric}{suffix}": value
+            for part, found in measured.items()
+            for suffix, one in zip(self._suffixes, (found[0], found[-1]), strict=False)
+            for metric, value in one.items()
+        }
 
     def _check(self, report: Report, state: TrainingState, timed: bool) -> Stop | None:
         if report.step:

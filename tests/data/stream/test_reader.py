@@ -52,7 +52,8 @@ def readers():
 
 def batch(streamed, step):
     _, start, stop = streamed.order.span(step)
-    return streamed.take(step, np.empty((stop - start, 3), np.float32))
+    rows = streamed.order.rows(step)
+    return streamed.take(step, rows, np.empty((stop - start, 3), np.float32))
 
 
 @pytest.fixture(autouse=True)

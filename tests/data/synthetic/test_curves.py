@@ -17,7 +17,7 @@ EXACT = [  # source, its curve in y and the columns of x
 ]
 
 
-@pytest.mark.parametrize(("source", "curve"), EXACT, ids=lambda row: repr(row)[:60])
+@pytest.mark.parametrize(("source", "curve"), EXACT, ids=[repr(source)[:60] for source, _ in EXACT])
 def test_without_noise_the_targets_are_on_the_curve(source, curve):
     exact = replace(source, noise=0.0).load()
     np.testing.assert_allclose(exact.y[:, 0], curve(*exact.x.T), rtol=1e-13, atol=1e-15)

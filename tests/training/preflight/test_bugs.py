@@ -98,16 +98,19 @@ def summed_by_evaluator(evaluate, self, theta, buffers=None):
 
 
 def bias_gradient(wrong):
-    """Dense.backward, whose bias gradient is what `wrong` leaves."""
+    """Dense's pass back, whose bias gradient is what `wrong` leaves."""
 
-    def backward(real, self, parameters, grads, x, y, dy, *rest, **named):
-        mine = dict(grads)
-        mine[self.bias] = np.empty_like(grads[self.bias])
-        dx = real(self, parameters, mine, x, y, dy, *rest, **named)
-        wrong(self, grads[self.bias], dy)
-        return dx
+    def bind_backward(real, self, parameters, grads, *rest, **named):
+        mine = {**grads, self.bias: np.empty_like(grads[self.bias])}
+        right = real(self, parameters, mine, *rest, **named)
 
-    return wrapped(Dense, "backward", backward)
+        def backward(dy, mode):
+            wrong(self, grads[self.bias], dy)
+            return right(dy, mode)
+
+        return backward
+
+    return wrapped(Dense, "bind_backward", bind_backward)
 
 
 def zeroed(layer, db, dy):
@@ -140,37 +143,44 @@ def negative(self, y, out):
     return np.less_equal(y, 0, out=out, casting="unsafe")
 
 
-@method(ReLU, "pull")
-def mask_of_the_gradient(self, y, dy, scratch):
-    return np.maximum(dy, 0, out=dy)
+@method(ReLU, "bind_backward")
+def mask_of_the_gradient(self, parameters, grads, x, y, work, *, input_needed):
+    return lambda dy, mode: np.maximum(dy, 0, out=dy)
 
 
 # 4. transposed weight of a square layer
 
 
-@method(Dense, "forward")
-def forward_with_the_transpose(self, parameters, x, work, mode=None):
+def transposed(real, self, parameters, x, work, training):
     w = parameters[self.weight]
     w = w.swapaxes(-1, -2) if self.inputs == self.outputs else w
-    return x @ w + parameters[self.bias][..., None, :]
+    return real(self, {**parameters, self.weight: w}, x, work, training)
 
 
-@method(Dense, "backward")
-def backward_without_the_transpose(
-    self, parameters, grads, x, y, dy, work, mode=None, *, input_needed
-):
+forward_with_the_transpose = wrapped(Dense, "bind_forward", transposed)
+
+
+@method(Dense, "bind_backward")
+def backward_without_the_transpose(self, parameters, grads, x, y, work, *, input_needed):
     w = parameters[self.weight]
-    grads[self.weight][...] = x.swapaxes(-1, -2) @ dy
-    grads[self.bias][...] = dy.sum(axis=-2)
-    return dy @ (w if self.inputs == self.outputs else w.swapaxes(-1, -2))
+
+    def backward(dy, mode):
+        grads[self.weight][...] = x.swapaxes(-1, -2) @ dy
+        grads[self.bias][...] = dy.sum(axis=-2)
+        return dy @ (w if self.inputs == self.outputs else w.swapaxes(-1, -2))
+
+    return backward
 
 
-@method(Dense, "backward")
-def weight_gradient_transposed(self, parameters, grads, x, y, dy, work, mode=None, *, input_needed):
-    dw = x.swapaxes(-1, -2) @ dy
-    grads[self.weight][...] = dw.swapaxes(-1, -2) if self.inputs == self.outputs else dw
-    grads[self.bias][...] = dy.sum(axis=-2)
-    return dy @ parameters[self.weight].swapaxes(-1, -2)
+@method(Dense, "bind_backward")
+def weight_gradient_transposed(self, parameters, grads, x, y, work, *, input_needed):
+    def backward(dy, mode):
+        dw = x.swapaxes(-1, -2) @ dy
+        grads[self.weight][...] = dw.swapaxes(-1, -2) if self.inputs == self.outputs else dw
+        grads[self.bias][...] = dy.sum(axis=-2)
+        return dy @ parameters[self.weight].swapaxes(-1, -2)
+
+    return backward
 
 
 # 5. penalty on biases, 6. penalty gradient doubled
@@ -389,12 +399,15 @@ def the_row_after(split, self, *how):
 
 
 def dropout_always(rng):
-    def forward(real, self, parameters, x, work, mode=None):
-        if not mode.training:
-            mode = Mode(training=True, rng=rng())
-        return real(self, parameters, x, work, mode)
+    def bind_forward(real, self, parameters, x, work, training):
+        y, right = real(self, parameters, x, work, True)
 
-    return wrapped(Dropout, "forward", forward)
+        def forward(mode):
+            right(mode if mode.training else Mode(training=True, rng=rng()))
+
+        return y, forward
+
+    return wrapped(Dropout, "bind_forward", bind_forward)
 
 
 def training_mode(mode, self, buffers):

@@ -20,7 +20,7 @@ class Streamed:
         self._following = (-1, -1)
         """The epoch and first place of the window that the reader gives next."""
 
-    def take(self, step: int, out: Array) -> Array:
+    def take(self, step: int, rows: Array, out: Array) -> Array:
         """The inputs of the batch of a step, written to `out` `(m, features)`.
 
         Raises `UserError` where the file cannot be read or was changed.
@@ -30,8 +30,8 @@ class Streamed:
         while start < stop:
             window = self._window(epoch, start)
             upto = min(stop, window.start + len(window.rows))
-            rows = window.rows[start - window.start : upto - window.start]
-            self.x.prepare(rows, out[start - first : upto - first])
+            part = window.rows[start - window.start : upto - window.start]
+            self.x.prepare(part, out[start - first : upto - first])
             start = upto
         return out
 

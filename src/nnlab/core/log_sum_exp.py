@@ -1,0 +1,46 @@
+"""The logarithm of a sum of exponentials, of many rows at once."""
+
+import numpy as np
+
+from nnlab.core.arrays import Array, Workspace
+
+SHORT = 32
+"""Rows up to that length are turned into columns: NumPy reduces each row by itself, and many short
+ones slowly."""
+
+
+def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array]:
+    """The rows' maxima, and log sum_c exp(z_c - max_c z_c), both `(...)` for z `(..., C)`.
+
+    Short rows have the bits of long ones: those of `np.add.reduce` along the row.
+    """
+    shape, classes = z.shape[:-1], z.shape[-1]
+    if classes > SHORT:
+        highest = np.maximum.reduce(z, axis=-1)
+        p = np.subtract(z, highest[..., None], out=work.get("exp", z.shape, z.dtype))
+        return highest, np.log(np.add.reduce(np.exp(p, out=p), axis=-1))
+    rows = z.reshape(-1, classes)
+    columns = work.get("exp", (classes, len(rows)), z.dtype)
+    np.copyto(columns, rows.T)
+    highest = np.maximum.reduce(columns, axis=0)
+    columns -= highest
+    np.exp(columns, out=columns)
+    return highest.reshape(shape), np.log(_pairwise(columns)).reshape(shape)
+
+
+def _pairwise(columns: Array) -> Array:
+    """The sum of up to 128 columns `(C, n)`, which are overwritten, in the order in which NumPy
+    adds up a row: eight partial sums, added pair by pair, and then what is left."""
+    total: Array = columns[0]
+    rest = 1
+    if len(columns) >= 8:
+        rest = len(columns) // 8 * 8
+        partial = columns[:8]
+        for k in range(8, rest, 8):
+            partial += columns[k : k + 8]
+        partial[::2] += partial[1::2]
+        partial[::4] += partial[2::4]
+        total += columns[4]
+    for column in columns[rest:]:
+        total += column
+    return total
