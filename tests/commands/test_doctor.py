@@ -187,8 +187,9 @@ AWAY = {
 
 
 @pytest.mark.parametrize("case", AWAY)
-def test_mlflow_that_cannot_be_read_is_one_line(see, tmp_path, case):
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_mlflow_that_cannot_be_read_is_one_line(see, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    uri = "sqlite:///mlflow.db"
     if case == "no database":
         (tmp_path / "mlflow.db").write_text("no database" * 100)
     elif case == "no tables":

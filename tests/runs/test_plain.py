@@ -139,9 +139,10 @@ of_keys = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(config=st.dictionaries(keys, of_keys, max_size=4))
+@example(config={"0": {"0": {"0": "\x1f\x1f\x1f" + 6 * "\U00010000" + "0"}}})
 @example(config={"long": "a b " * 60, "list": [[1, [2]], {"a": [{"b": 1}]}], "empty": [{}, []]})
 def test_the_text_is_that_of_plain_python(config):
-    assert dump(config) == yaml.safe_dump(config, sort_keys=False)
+    assert dump(config) == yaml.safe_dump(config, sort_keys=False, width=1_000_000)
 
 
 def test_without_libyaml_it_is_plain_python(monkeypatch):

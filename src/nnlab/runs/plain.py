@@ -52,5 +52,8 @@ class _Plain(Dumper):
 
 
 def dump(config: Config) -> str:
-    """The config as YAML; `load` gives the same values back."""
-    return str(yaml.dump(dict(config), Dumper=_Plain, sort_keys=False))
+    """The config as YAML; `load` gives the same values back.
+
+    Lines are not folded: with and without libyaml that is done at other places.
+    """
+    return str(yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, width=LARGEST))
