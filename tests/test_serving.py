@@ -135,6 +135,17 @@ def test_one_row_alone_is_predicted_as_among_others(trained):
     assert np.allclose(alone, model.predict(x)["probability"][:5], rtol=1e-4, atol=1e-7)
 
 
+def test_many_rows_are_predicted_as_few(trained):
+    config, path, _ = trained()
+    x, _, _ = part_for_testing(config)
+    model, many = load(path), np.concatenate([x] * (3000 // len(x)))
+    found = model.predict(many)["probability"]
+    pieces = np.array_split(many, 40)
+    few = np.concatenate([model.predict(piece)["probability"] for piece in pieces])
+    assert len(many) > 2500
+    assert np.allclose(found, few, rtol=1e-4, atol=1e-7)
+
+
 def test_two_classes_by_one_score_have_a_column_each(trained):
     config, path, _ = trained(*EXPERIMENTS["binary hinge"])
     x, _, classes = part_for_testing(config)

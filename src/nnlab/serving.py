@@ -108,13 +108,13 @@ class Predictor:
 
     def _scores(self, x: View) -> Array:
         mode, work = self.network.mode(self.buffers), Workspace()
+        starts = range(0, len(x), _ROWS)
         with np.errstate(all="ignore"):
-            return np.concatenate(
-                [
-                    self.network.forward(self.theta, x[start : start + _ROWS], work, mode)[-1]
-                    for start in range(0, len(x), _ROWS)
-                ]
+            forward = (
+                self.network.forward(self.theta, x[start : start + _ROWS], work, mode)
+                for start in starts
             )
+            return np.concatenate([trace[-1].copy() for trace in forward])  # it is a work array
 
     def _of_classes(self, z: Array) -> Array:
         """Probabilities or scores `(m, classes)`, one score of two classes being that of 1."""

@@ -196,6 +196,18 @@ def test_a_loss_made_of_another_one_has_its_own_value_alone():
     np.testing.assert_array_equal(two, 2 * one)
 
 
+def test_a_loss_that_inherits_what_each_costs_has_its_value_alone():
+    class Free:
+        def each(self, z, y, work):
+            return np.zeros(z.shape[:-1]), np.zeros_like(z)
+
+    class Both(Free, CrossEntropy):
+        pass
+
+    z, labels = scores(CrossEntropy(), 3, 9)
+    np.testing.assert_array_equal(Both().losses(z, labels, Workspace()), np.zeros(9))
+
+
 @pytest.mark.parametrize("loss_of_numbers", OF_NUMBERS, ids=lambda cls: cls.__name__)
 def test_values_of_numbers_are_the_textbook_s(loss_of_numbers):
     rng = np.random.default_rng(4)

@@ -1,5 +1,6 @@
 """The vectorised engine, with real children: each trial has the bits that it has alone."""
 
+import math
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from nnlab.sweeps.reading import define
 from nnlab.sweeps.sweep import Sweep
 from nnlab.sweeps.trial import Evaluation, Job, Outcome, Started
 from nnlab.sweeps.vectorized import VectorizedEngine, engine_of
+from nnlab.training.stack import _Together
 
 TEXT = """
 experiment: [data=iris, tracking=none, stopping.max_epochs.epochs=6, penalty=l2]
@@ -342,25 +344,88 @@ def test_a_stack_that_is_to_end_has_a_checkpoint_though_no_evaluation_is_near(jo
     assert saved[0] == saved[1] > f"{0:012}"  # all that was made of each
 
 
-def test_trials_that_do_not_fit_into_memory_together_wait_for_others(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(stacked, "heed", lambda: None)
-    monkeypatch.setattr(stacked, "together", lambda training: 2)
-    heard = []
+class Channel:
+    """The parent's end, in this process: keeps what it hears; `decide(number, report)` answers."""
 
-    class Channel:
-        send = staticmethod(heard.append)
-        poll = staticmethod(lambda seconds: True)
+    def __init__(self, decide=lambda number, report: True):
+        self.heard = []
+        self._decide = decide
+        self._answers = []
 
-        def __init__(self):
-            self._answered = 0
+    def send(self, message):
+        number, said = message
+        self.heard.append(message)
+        if isinstance(said, Evaluation):
+            self._answers.append((number, self._decide(number, said.report)))
 
-        def recv(self):
-            asked = [k for k, said in heard if isinstance(said, Evaluation)]
-            self._answered += 1
-            return asked[self._answered - 1], True
+    def poll(self, seconds):
+        return bool(self._answers)
 
+    def recv(self):
+        return self._answers.pop(0)
+
+    @property
+    def states(self):
+        return {number: said.state for number, said in self.heard if isinstance(said, Outcome)}
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Trials of one process, in this one; `fit` of them fit into memory."""
+
+    def make(jobs, channel, fit=9):
+        monkeypatch.setattr(stacked, "heed", lambda: None)
+        monkeypatch.setattr(stacked, "together", lambda training, workers: fit)
+        return stacked._Trials(jobs, channel)
+
+    return make
+
+
+def ask_to_end(trials):
+    """What a signal does."""
+    trials._halt.number = signal.SIGTERM
+    for pause in trials._halt._pauses:
+        pause.at = -math.inf
+
+
+def test_a_pruned_trial_keeps_the_weights_of_its_last_report_though_a_signal_comes(
+    here, job, tmp_path, monkeypatch
+):
+    jobs = [job(k, rate) for k, rate in enumerate(RATES[:3])]
+    channel = Channel(lambda number, report: not (number == 1 and report.step == 8))
+    trials, gather = here(jobs, channel), _Together._gather
+
+    def signalled(self, state, work):
+        if state.step == 9:
+            ask_to_end(trials)
+        return gather(self, state, work)
+
+    monkeypatch.setattr(_Together, "_gather", signalled)
+    trials.run()
+    assert channel.states == {0: "KILLED", 1: "PRUNED", 2: "KILLED"}
+    training = prepare(parse(jobs[1].config))
+    state = training.start()
+    for report in training.run(state):
+        if report.step == 8:
+            break
+    found = tags(tmp_path, jobs[1].run)
+    assert found["nnlab.weights_sha256"] == digest(state.theta)
+    assert found["nnlab.batches_sha256"] == state.batches.tobytes().hex()
+
+
+def test_after_a_signal_no_trial_begins(here, job, tmp_path):
+    channel = Channel(lambda number, report: report.step < 8 or ask_to_end(trials) or True)
+    trials = here([job(k, rate) for k, rate in enumerate(RATES)], channel, fit=1)
+    trials.run()
+    assert channel.states == {0: "KILLED"}
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_trials_that_do_not_fit_into_memory_together_wait_for_others(here, job, tmp_path):
     jobs = [job(k, rate) for k, rate in enumerate(RATES)]
-    stacked._Trials(jobs, Channel()).run()
+    channel = Channel()
+    here(jobs, channel, fit=2).run()
+    heard = channel.heard
     going, most = set(), 0
     for number, said in heard:
         going = going - {number} if isinstance(said, Outcome) else going | {number}

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from nnlab.runs.run import Run
@@ -82,3 +85,19 @@ def test_runs_that_have_not_ended_are_not_drawn(pictures, finished, new_run):
     pictures.ask([ended, running.path, ended.with_name("nothing is there")])
     assert pictures._process is None
     running.journal.close()
+
+
+def test_two_processes_may_draw_one_run_at_once(finished):
+    run = finished()
+    command = [sys.executable, "-P", "-m", "nnlab.tracking.pictures"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        print(f"{run}\n" * 40, end="", file=process.stdin, flush=True)
+        said = [process.stdout.readline()]
+        for _ in range(20):
+            draw(run)
+            assert (run / CURVES).stat().st_size > 1000
+        out, _ = process.communicate()
+    assert said + out.splitlines(keepends=True) == ["drawn\n"] * 40
+    assert [file.name for file in run.glob("*.new")] == []

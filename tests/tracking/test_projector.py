@@ -273,6 +273,18 @@ def test_a_run_that_fails_is_not_given_up_while_more_runs_may_come(
     assert {line["run"]: "mlflow" in line for line in said} == {busy.name: True, failing.name: True}
 
 
+def test_pictures_that_cannot_be_asked_for_ahead_keep_no_run_out(
+    store, served, finished, monkeypatch
+):
+    def gone(self, runs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("nnlab.tracking.pictures.Pictures.ask", gone)
+    paths = [finished(), finished()]
+    done, said = served(store, *paths)
+    assert (done, {line["run"] for line in said}) == (True, {path.name for path in paths})
+
+
 def test_a_run_that_comes_twice_is_followed_once(store, served, finished):
     path = finished()
     began = time.monotonic()

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -89,6 +90,36 @@ def test_a_tag_is_removed_whether_it_is_there_or_not(store, database, sent):
         store.remove_tag(mlflow, "mine")
         assert "mine" not in database.tags(mlflow)
     assert database.tags(mlflow)["other"] == "2"
+
+
+def test_an_artifact_is_replaced_whole_or_stays(store, sent, tmp_path, monkeypatch):
+    mlflow, file = sent().run_id, tmp_path / "notes.txt"
+    file.write_text("one")
+    file.chmod(0o444)
+    store.keep(mlflow, [file])
+    file.chmod(0o644)
+    file.write_text("two")
+    store.keep(mlflow, [file])
+    kept = Path(store.client.download_artifacts(mlflow, "notes.txt"))
+    assert kept.read_text() == "two"
+
+    def full(source, to):
+        Path(to).write_text("t")
+        raise OSError("no space left")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(OSError, match="no space left"):
+        store.keep(mlflow, [file])
+    assert kept.read_text() == "two"
+    assert [one.name for one in kept.parent.glob("notes*")] == ["notes.txt"]
+
+
+def test_nothing_is_logged_without_a_word_be_the_run_deleted(store, sent):
+    mlflow = sent().run_id
+    store.client.delete_run(mlflow)
+    store.log(mlflow)
+    with pytest.raises(LookupError):
+        store.log(mlflow, tags={"a": "b"})
 
 
 def test_a_server_is_reachable_if_it_answers_anything(tmp_path):

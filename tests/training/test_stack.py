@@ -349,12 +349,42 @@ def test_what_a_stack_has_no_memory_for_is_trained_by_itself(same, monkeypatch):
     assert left[0] < 0  # the others went on together
 
 
+@pytest.mark.parametrize("how", ["by the clock", "by steps"])
+def test_pauses_of_others_do_not_cut_the_steps_of_one_in_pieces_that_pile_up(
+    experiment, sizes, how
+):
+    stack, made = Stack(), []
+    for rate in (0.1, 0.2, 0.3):
+        one = experiment(optimizer=SGD(rate), evaluate_every="40 steps", stopping=(MaxSteps(80),))
+        training = Training(one, like=stack.like(one))
+        state, pause = training.start(), Pause()
+        stack.join(training, state, pause)
+        made.append((training, state, [], training.events(state, pause), pause))
+    for _, _, _, events, _ in made:
+        next(events)
+    for _, state, _, _, pause in made:
+        if how == "by steps":
+            pause.step = state.step + 1
+        else:
+            pause.at = 0.0
+    _, state, _, events, pause = made[0]
+    while next(events) is None:  # a checkpoint, and the next one is due later
+        if how == "by steps":
+            pause.step = state.step + 1
+        else:
+            pause.at = math.inf
+    most = max(len(member.ahead) for member in stack._members)
+    assert most <= 4
+    assert len(sizes) <= 8
+
+
 def test_as_many_are_stacked_as_fit_into_memory(experiment, monkeypatch):
     training = Training(experiment())
     needed = footprint(training.experiment, training.network, training.splits).total
     for free, many in ((0, 1), (2 * needed, 1), (7 * needed, 3), (1000 * needed, 500)):
         monkeypatch.setattr(stack_module, "available", lambda free=free: free)
         assert how_many(training) == many
+        assert how_many(training, 2) == max(1, many // 2)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,11 @@ class Mean:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "each" in vars(cls) and "losses" not in vars(cls):
+        each, losses = (
+            next(k for k, one in enumerate(cls.__mro__) if name in vars(one))
+            for name in ("each", "losses")
+        )
+        if each < losses:
             cls.losses = Mean.losses  # type: ignore[method-assign]  # not another loss's
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import add, sub
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ class LearningCurves:
     def __init__(self) -> None:
         self._sheets: dict[Any, _Sheet] = {}
 
-    def save(self, reports: Reports, path: Path) -> None:
+    def save(self, reports: Reports, to: Path | IO[bytes]) -> None:
         """Write the picture of these reports."""
         panels = _panels(reports)
         look = tuple(panel.look for panel in panels)
@@ -53,7 +53,7 @@ class LearningCurves:
                 self._sheets.clear()
             self._sheets[look] = _Sheet(panels)
         self._sheets[look].fill(panels)
-        self._sheets[look].save(path)
+        self._sheets[look].save(to)
 
 
 def search_history(reports: Reports) -> Figure:
@@ -70,11 +70,11 @@ def search_history(reports: Reports) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, to: Path | IO[bytes]) -> None:
     """Write a picture; `Figure.savefig` would draw it twice."""
     figure.dpi = 100
     fast = {"compress_level": _FAST}
-    FigureCanvasAgg(figure).print_png(path, pil_kwargs=fast)  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(figure).print_png(to, pil_kwargs=fast)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,14 @@ class _Sheet:
                 band.remove()
             for line, curve in zip(axes.lines, panel.curves, strict=True):
                 line.set_data(curve.epochs, curve.values)
-            axes.relim()
-            axes.autoscale_view()
+            if panel.curves:
+                axes.relim()
+                axes.autoscale_view()
             for curve in panel.curves:
                 if curve.halves:
                     axes.add_collection(_band(curve), autolim=False)  # it may be wide
 
-    def save(self, path: Path) -> None:
+    def save(self, to: Path | IO[bytes]) -> None:
         """Write the picture: what is there whatever the numbers are is drawn the first time."""
         changing = [artist for axes in self.figure.axes for artist in _changing(axes)]
         for artist in changing:
@@ -172,7 +173,7 @@ class _Sheet:
         size = self._canvas.get_width_height()
         pixels = self._canvas.buffer_rgba()  # type: ignore[no-untyped-call]
         picture = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1)
-        picture.convert("RGB").save(path, "PNG", compress_level=_FAST)
+        picture.convert("RGB").save(to, "PNG", compress_level=_FAST)
 
 
 def _prepare(axes: Axes, panel: _Panel) -> None:
@@ -208,4 +209,6 @@ def _band(curve: _Curve) -> PolyCollection:
 
 def _changing(axes: Axes) -> list[Artist]:
     """What depends on the numbers, from the bottom to the top."""
-    return [*axes.collections, *axes.lines, axes.xaxis, axes.yaxis]
+    legend = axes.get_legend()
+    above = (*axes.spines.values(), axes.xaxis, axes.yaxis, *((legend,) if legend else ()))
+    return [*axes.collections, *axes.lines, *above]

@@ -151,16 +151,20 @@ def _trained(
 ) -> tuple[float, float]:
     """Seconds of trainings in a stack, in this process, and the epochs of each."""
     began = clock()
-    stack, streams = Stack(), []
+    stack, trainings, streams = Stack(), [], []
     for config in configs:
         training = prepare(config, like=stack.like(config.experiment))
         state = training.start()
         stack.join(training, state)
+        trainings.append(training)
         streams.append(training.run(state))
     last = [next(stream) for stream in streams]
     while not all(report.stop for report in last) and clock() - began < patience:
         pairs = zip(last, streams, strict=True)
         last = [report if report.stop else next(stream) for report, stream in pairs]
+        for one, report in zip(trainings, last, strict=True):
+            if report.stop:
+                stack.leave(one)
     seconds, epochs = clock() - began, max(report.epoch for report in last)
     if all(report.stop for report in last):
         return seconds, epochs

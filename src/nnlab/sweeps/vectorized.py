@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Condition
 from typing import Any
 
@@ -113,7 +114,7 @@ class VectorizedEngine(LocalEngine):
     def _hear_all(self, going: dict[int, _Asked], runs: dict[int, str]) -> None:
         """Listen to a child until each of its trials has said how it ended, or it has itself."""
         jobs = [asked.job for asked in going.values()]
-        with self._child(run_trials, jobs) as (child, ours):
+        with self._child(partial(run_trials, workers=self._slots), jobs) as (child, ours):
             with suppress(EOFError, OSError):
                 while going:
                     number, message = ours.recv()

@@ -8,6 +8,8 @@ the same order: `drawn`, or `not drawn`. Imports no MLflow.
 To draw takes about as long as to send: where many runs wait, two cores take half the time.
 """
 
+import io
+import os
 import subprocess
 import sys
 from collections import deque
@@ -37,14 +39,20 @@ def draw(run: Path) -> None:
     reports = [record for record in records if record["type"] == "report"]
     if len(reports) < 2:
         return
-    aside = run / f"{CURVES}{ASIDE}"
+    picture = io.BytesIO()
     if records[0]["kind"] == "study":
         from nnlab.plots.curves import save, search_history
 
-        save(search_history(reports), aside)
+        save(search_history(reports), picture)
     else:
-        _learning_curves().save(reports, aside)
-    aside.replace(run / CURVES)
+        _learning_curves().save(reports, picture)
+    aside = run / f"{CURVES}.{os.getpid()}{ASIDE}"  # another process may draw it, too
+    try:
+        aside.write_bytes(picture.getbuffer())
+        aside.replace(run / CURVES)
+    except BaseException:  # what a full disk has of it would only take room
+        aside.unlink(missing_ok=True)
+        raise
 
 
 @cache
@@ -107,13 +115,14 @@ class Pictures:
 
 def main() -> None:
     """The process; it ends when no more is to come."""
+    sys.stdout = sys.stderr  # nothing but answers goes back
     for line in sys.stdin:
         said = DRAWN
         try:
             draw(Path(line.rstrip("\n")))
         except Exception:  # whoever asked tries it and says why
             said = f"not {DRAWN}"
-        print(said, end="", flush=True)
+        print(said, end="", file=sys.__stdout__, flush=True)
 
 
 def _ended(run: Path) -> bool:

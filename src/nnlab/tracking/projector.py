@@ -103,7 +103,8 @@ class Projector:
 
     def _advance_all(self) -> None:
         """Send what there is of every run, unless the server turns out to be away."""
-        self.pictures.ask(projection.path for projection in self.following)
+        with suppress(OSError, ValueError):  # whoever is sent without is drawn then
+            self.pictures.ask(projection.path for projection in self.following)
         for projection in list(self.following):
             began = monotonic()
             try:

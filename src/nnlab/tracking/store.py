@@ -4,6 +4,7 @@ Imports MLflow (two seconds); only the tracking and fetching processes do.
 """
 
 import fcntl
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from nnlab.runs.atomic import ASIDE
 from nnlab.tracking import rows
 from nnlab.tracking.entries import Point, batches
 from nnlab.tracking.moved import follow_the_artifacts
@@ -104,6 +106,8 @@ class Store:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Add them to a run; what is there already stays as it is, but tags."""
+        if not (params or points or tags):
+            return
         if self._database is not None:
             rows.log(self._database, mlflow_id, params or {}, points, tags or {})
             return
@@ -119,7 +123,7 @@ class Store:
             )
 
     def keep(self, mlflow_id: str, files: Sequence[Path]) -> None:
-        """Make the files artifacts of a run."""
+        """Make the files artifacts of a run, each whole or as it was."""
         folder = rows.artifacts(self._database, mlflow_id) if self._database is not None else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +131,7 @@ class Store:
             if folder is None:
                 self.client.log_artifact(mlflow_id, str(file))
             else:
-                shutil.copy2(file, folder)
+                _copy(file, folder)
 
     def has(self, mlflow_id: str) -> bool:
         """Is there a run with this MLflow id, be it deleted?"""
@@ -185,6 +189,17 @@ class Store:
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copy the file into the folder: it replaces the one before."""
+    aside = folder / f"{file.name}.{os.getpid()}{ASIDE}"
+    try:
+        shutil.copy2(file, aside)
+        aside.replace(folder / file.name)
+    except BaseException:  # what a full disk has of it would only take room
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def ready(database: Path) -> None:

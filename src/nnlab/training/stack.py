@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import inf, nan
+from time import perf_counter
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -28,6 +29,8 @@ from nnlab.training.trainer import Training, WatchedOracle, norm
 
 _NUMBERS = ("optimizer", "penalty", "averaging", "clipping")
 """The parts of an experiment whose hyperparameters may differ within a stack."""
+_AHEAD = 4
+"""So many times at most steps are made for one that has not asked for the first of them."""
 _HELD = 2.0
 """So many times what a training holds alone does it hold in a stack: its own state, and that which
 is stepped (measured: 1.1 to 2.0)."""
@@ -61,11 +64,11 @@ def shape_of(experiment: Experiment) -> Any:
     return parts, rest
 
 
-def together(training: Training) -> int:
-    """How many trainings like that one fit into memory in a stack, as things are now: one always
-    does."""
+def together(training: Training, stacks: int = 1) -> int:
+    """How many trainings like that one fit into memory in each of so many stacks, as things are
+    now: one always does."""
     alone = footprint(training.experiment, training.network, training.splits)
-    return max(1, int(available() // (_HELD * alone.total)))
+    return max(1, int(available() // (stacks * _HELD * alone.total)))
 
 
 class Stack:
@@ -113,12 +116,13 @@ class Stack:
         training.advancing = None
         self._members = [one for one in self._members if one.training is not training]
 
-    def catch_up(self) -> None:
-        """Give every training what is made for it already, as far as no report is due before: all
-        of them are to be saved now."""
+    def catch_up(self, training: Training) -> None:
+        """Give a training that goes on what is made for it already, as far as no report is due
+        before: it is to be saved now."""
         for member in self._members:
-            while member.ahead and member.ahead[0].finite and not member.ahead[0].watched:
-                member.ahead.popleft().give(member.state)
+            if member.training is training:
+                while member.ahead and member.ahead[0].finite and not member.ahead[0].watched:
+                    member.ahead.popleft().give(member.state)
 
     def _advance(self, member: "_Member", oracle: Oracle, upto: int) -> bool:
         watched = isinstance(oracle, WatchedOracle)
@@ -128,7 +132,7 @@ class Stack:
             if len(group) == 1:
                 return member.training.advance(member.state, oracle, upto, inf, member.pause)
             try:
-                self._leg(group, member.state.step, upto, watched)
+                self._leg(group, member, upto, watched)
             except MemoryError:  # by itself it takes less, and is trained to the same bits
                 self.leave(member.training)
                 return member.training.advance(member.state, oracle, upto, inf, member.pause)
@@ -138,16 +142,19 @@ class Stack:
             oracle.norm = made.norm
         return made.finite
 
-    def _leg(self, group: list["_Member"], step: int, upto: int, watched: bool) -> None:
+    def _leg(self, group: list["_Member"], asking: "_Member", upto: int, watched: bool) -> None:
         """Make the steps of all of them until `upto`, or until one of them is to pause or is not
         finite."""
+        step = asking.state.step
         if len(group) != self._size:
             self._size, self._work = len(group), Workspace()
         later = (one.pause.step for one in group if one.pause.step > step)
         several = _Together(group)
         how = (several.objective, self._work, several.experiment.clipping)
         oracle = _WatchedRows(*how) if watched else Oracle(*how)
-        several.advance(several.state, oracle, int(min(upto, *later)), inf, _Earliest(group))
+        several.advance(
+            several.state, oracle, int(min(upto, *later)), inf, _Earliest(group, asking)
+        )
         norms = oracle.norms if isinstance(oracle, _WatchedRows) else [nan] * len(group)
         made = [several.made(k, watched, gradient) for k, gradient in enumerate(norms)]
         for one, its in zip(group, made, strict=True):
@@ -192,6 +199,8 @@ class _Member:
     def goes_with(self, other: "_Member") -> bool:
         """Is it made as far as the other one has come, with no report due before it goes on? Where
         examples are weighted, the batches must be the same."""
+        if len(self.ahead) >= _AHEAD:
+            return False
         if self.ahead and (self.ahead[-1].watched or not self.ahead[-1].finite):
             return False
         weighted, (ours, theirs) = (
@@ -209,10 +218,12 @@ class _Member:
 
 class _Earliest(Pause):
     """The earliest moment that one of several trainings is to pause at, also of one that is asked
-    to while they are stepped."""
+    to while they are stepped. One that is late already pauses when it is its turn: the one that
+    `asks` has had its own."""
 
-    def __init__(self, members: Sequence[_Member]) -> None:
-        self._pauses = [member.pause for member in members]
+    def __init__(self, members: Sequence[_Member], asks: _Member) -> None:
+        now = perf_counter()
+        self._pauses = [one.pause for one in members if one is asks or one.pause.at > now]
 
     @property
     def at(self) -> float:  # type: ignore[override]
