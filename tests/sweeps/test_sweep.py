@@ -119,11 +119,16 @@ def test_a_sweep_ends_with_exactly_its_budget_of_trials(swept, study):
     kinds = random.Random(0).choices(["complete", "prune", "diverge", "raise", "die"], k=35)
     kinds = ["complete"] * 5 + kinds  # peers enough to prune by
 
+    def wait_for_peers():
+        while sum(one["type"] == "told" for one in read(study.path / "journal.jsonl")) < 5:
+            time.sleep(0.01)
+
     def act(number, hear):
         match kinds[number]:
             case "complete":
                 return train(number, hear, [1.0 - number / 100] * 6)
             case "prune":
+                wait_for_peers()
                 return train(number, hear, [100.0] * 20)
             case "diverge":
                 return diverge(number, hear)
