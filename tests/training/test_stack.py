@@ -1,9 +1,11 @@
 """Trainings in a stack: each has the bits that it has alone."""
 
 import math
+import os
 import random
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -422,12 +424,15 @@ def test_what_is_alike(experiment, change, alike):
 
 @pytest.fixture(scope="module")
 def mnist():
-    """MNIST, where it is."""
-    try:
-        MNIST().load()
-    except UserError as error:
-        pytest.skip(str(error))
-    return MNIST()
+    """MNIST, where it is: as nnlab finds it, or beside the project."""
+    beside = str(Path(__file__).resolve().parents[3] / "shared" / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNLAB_DATA", os.environ.get("NNLAB_DATA", beside))
+        try:
+            MNIST().load()
+        except UserError as error:
+            pytest.skip(str(error))
+        yield MNIST()
 
 
 @pytest.mark.slow
