@@ -6,7 +6,6 @@ order of their numbers; so a search that is told the same again goes on as if ne
 """
 
 import math
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -164,13 +163,6 @@ class Search:
         for number in sorted(self._waiting):
             self._apply(number, *self._waiting.pop(number))
         return self._study
-
-    def prepare_importances(self) -> None:
-        """Begin to import what `importances` needs, scikit-learn with it, which takes two seconds:
-        to be called while the last trials run."""
-        threading.Thread(
-            target=lambda: optuna.importance.get_param_importances, daemon=True
-        ).start()
 
     def importances(self) -> dict[str, float]:
         """How much each parameter tells the best tenth of the trials from the rest, by the first

@@ -190,7 +190,6 @@ class Sweep:
             if values is None:
                 reason = f"the space is exhausted: there are no more than {number} trials"
                 self.end = self.end or End("exhausted", reason)
-                self._search.prepare_importances()
                 return None
             self._append("asked", trial=number, values=dict(values), run=new_id())
             trial = self.ledger.trials[number]
