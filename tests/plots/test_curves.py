@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnlab.plots.curves import LearningCurves, learning_curves, search_history
+from nnlab.plots.curves import LearningCurves, search_history
 
 
 def record(step, **metrics):
@@ -40,7 +40,7 @@ def style(axes, label):
 
 @pytest.mark.parametrize(("score", "title"), [("accuracy", "accuracy"), ("r2", "R²")])
 def test_loss_and_score_of_every_part_over_the_epochs(score, title):
-    loss, right = learning_curves(reports(score)).axes
+    loss, right = LearningCurves().figure(reports(score)).axes
     assert lines(loss) == {
         "train": [[0, 10], [1, 9], [2, 8]],
         "validation": [[0, 11], [1, 10], [2, 9]],
@@ -57,7 +57,7 @@ def test_loss_and_score_of_every_part_over_the_epochs(score, title):
 
 
 def test_averaged_weights_are_dashed_and_of_their_part_s_colour():
-    loss, score = learning_curves(reports(average="ema")).axes
+    loss, score = LearningCurves().figure(reports(average="ema")).axes
     assert lines(loss)["validation ema"] == [[0, 111], [1, 110], [2, 109]]
     assert lines(loss).keys() == lines(score).keys()
     assert len(lines(loss)) == 6
@@ -76,7 +76,7 @@ def test_a_mean_of_several_trainings_has_a_band_that_leaves_the_axes_alone():
         record(k, **{"se/train/loss": 50.0, "se/train/r2": 5.0 + k, **one["metrics"]})
         for k, one in enumerate(plain)
     ]
-    before, after = learning_curves(plain).axes, learning_curves(wide).axes
+    before, after = LearningCurves().figure(plain).axes, LearningCurves().figure(wide).axes
     for axes, banded in zip(before, after, strict=True):
         assert banded.get_ylim() == axes.get_ylim()
         assert len(banded.collections) == 1
@@ -86,7 +86,7 @@ def test_a_mean_of_several_trainings_has_a_band_that_leaves_the_axes_alone():
 
 
 def test_the_axes_reach_to_every_point():
-    for axes in learning_curves(reports(average="ema")).axes:
+    for axes in LearningCurves().figure(reports(average="ema")).axes:
         points = np.array([point for line in lines(axes).values() for point in line])
         limits = np.array([axes.get_xlim(), axes.get_ylim()]).T
         assert (limits[0] <= points.min(axis=0)).all()
@@ -96,13 +96,13 @@ def test_the_axes_reach_to_every_point():
 
 
 def test_a_single_point_is_a_dot():
-    loss, _ = learning_curves(reports()).axes
+    loss, _ = LearningCurves().figure(reports()).axes
     assert style(loss, "test")[2] == "o"
     assert style(loss, "train")[2] == "None"
 
 
 def test_the_legend_names_the_lines():
-    _, score = learning_curves(reports(average="ema")).axes
+    _, score = LearningCurves().figure(reports(average="ema")).axes
     labels = {text.get_text() for text in score.get_legend().get_texts()}
     assert labels == lines(score).keys()
 
@@ -113,7 +113,7 @@ def test_texts_of_numbers_are_drawn_as_the_numbers(tmp_path):
         record(4, **{"train/loss": "NaN", "train/accuracy": 0.25}),
         record(8, **{"train/loss": "Infinity", "train/accuracy": "NaN"}),
     ]
-    figure = learning_curves(diverged)
+    figure = LearningCurves().figure(diverged)
     loss, _ = figure.axes
     ((_, first), (_, second), (_, third)) = lines(loss)["train"]
     assert (first, third) == (1, math.inf)
@@ -124,7 +124,7 @@ def test_texts_of_numbers_are_drawn_as_the_numbers(tmp_path):
 
 @pytest.mark.parametrize("first", [0.5, 0.0, "NaN", "Infinity", "-Infinity"])
 def test_a_picture_can_be_made_of_one_report(tmp_path, first):
-    figure = learning_curves([record(0, **{"train/loss": first, "train/r2": first})])
+    figure = LearningCurves().figure([record(0, **{"train/loss": first, "train/r2": first})])
     figure.savefig(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
@@ -143,7 +143,7 @@ def test_drawing_needs_no_display_and_leaves_no_state(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     pyplot = pytest.importorskip("matplotlib.pyplot")
     before = pyplot.get_fignums()
-    learning_curves(reports())
+    LearningCurves().figure(reports())
     search_history([{"step": 1, "metrics": {"best": 1.0}}])
     assert pyplot.get_fignums() == before
 
@@ -191,7 +191,7 @@ def test_a_picture_is_the_same_whatever_was_drawn_before_it(tmp_path, one):
 def test_it_shows_what_the_figure_shows(tmp_path):
     """Ticks, labels and legend too; only what lies over what may differ at the edges."""
     LearningCurves().save(reports(average="ema"), tmp_path / "sheet.png")
-    figure = learning_curves(reports(average="ema"))
+    figure = LearningCurves().figure(reports(average="ema"))
     figure.savefig(tmp_path / "figure.png")
     sheet, whole = (
         np.asarray(Image.open(tmp_path / name).convert("RGB"), dtype=int)

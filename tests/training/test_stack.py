@@ -39,9 +39,10 @@ from nnlab.data.sources.bundled import BreastCancer, Diabetes, Digits, Iris
 from nnlab.data.sources.mnist import MNIST
 from nnlab.errors import UserError
 from nnlab.training import stack as stack_module
+from nnlab.training.alike import shape_of
 from nnlab.training.memory import footprint
 from nnlab.training.pause import Pause
-from nnlab.training.stack import Stack, _Together, shape_of
+from nnlab.training.stack import Stack, _Together
 from nnlab.training.stack import together as how_many
 from nnlab.training.stopping import MaxEpochs, MaxSteps, Patience, TimeBudget
 from nnlab.training.trainer import Training

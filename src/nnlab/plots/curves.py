@@ -24,18 +24,9 @@ Reports = Sequence[Mapping[str, Any]]
 """Records with a `step` and `metrics`; a metric may be a number or the text of one."""
 
 
-def learning_curves(reports: Reports) -> Figure:
+class LearningCurves:
     """Loss, and accuracy or R^2, of every part of the data; averaged weights are dashed. The raw
     weights' mean over several trainings has a band: the interval over seeds, or folds' error.
-    """
-    panels = _panels(reports)
-    sheet = _Sheet(panels)
-    sheet.fill(panels)
-    return sheet.figure
-
-
-class LearningCurves:
-    """The same pictures, of one run after another.
 
     Every run has one, and nearly all of the time goes into figures, labels and legends. Runs whose
     lines have the same names are drawn on one sheet, of which those are kept.
@@ -46,6 +37,13 @@ class LearningCurves:
 
     def save(self, reports: Reports, to: Path | IO[bytes]) -> None:
         """Write the picture of these reports."""
+        self._filled(reports).save(to)
+
+    def figure(self, reports: Reports) -> Figure:
+        """The same as a figure, which the next picture may change."""
+        return self._filled(reports).figure
+
+    def _filled(self, reports: Reports) -> "_Sheet":
         panels = _panels(reports)
         look = tuple(panel.look for panel in panels)
         if look not in self._sheets:
@@ -53,7 +51,7 @@ class LearningCurves:
                 self._sheets.clear()
             self._sheets[look] = _Sheet(panels)
         self._sheets[look].fill(panels)
-        self._sheets[look].save(to)
+        return self._sheets[look]
 
 
 def search_history(reports: Reports) -> Figure:

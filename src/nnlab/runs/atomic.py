@@ -1,8 +1,8 @@
 """Files that are there whole or not at all, whenever the process or the machine stops."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ASIDE = ".new"
@@ -35,12 +35,19 @@ def sync_file(path: Path) -> None:
 
 
 def _replace(path: Path, content: bytes | memoryview, safe: Callable[[int], None]) -> None:
-    new = path.with_name(f"{path.name}{ASIDE}")
+    with replacing(path) as new, new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        safe(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path, mark: str = "") -> Iterator[Path]:
+    """The file to write aside, which takes the place of `path` in the end; whatever is raised, the
+    one before stays. The `mark` in its name tells apart what several processes write at once."""
+    new = path.with_name(f"{path.name}{mark}{ASIDE}")
     try:
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
-            safe(file.fileno())
+        yield new
         new.replace(path)
     except BaseException:  # what a full disk has of it would only take room
         new.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from nnlab.sweeps.definition import Definition
 from nnlab.sweeps.engine import Engine, Hear, LocalEngine
 from nnlab.sweeps.stacked import run_trials
 from nnlab.sweeps.trial import Job, Outcome, Started
-from nnlab.training.stack import shape_of
+from nnlab.training.alike import shape_of
 
 GATHER_SECONDS = 0.2
 """How long nothing more was submitted when a stack that is not full is begun."""

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnlab.runs.atomic import ASIDE
+from nnlab.runs.atomic import replacing
 from nnlab.runs.journal import being_written, read
 from nnlab.runs.past import JOURNAL, glance
 
@@ -46,13 +46,8 @@ def draw(run: Path) -> None:
         save(search_history(reports), picture)
     else:
         _learning_curves().save(reports, picture)
-    aside = run / f"{CURVES}.{os.getpid()}{ASIDE}"  # another process may draw it, too
-    try:
+    with replacing(run / CURVES, f".{os.getpid()}") as aside:  # another process may draw it, too
         aside.write_bytes(picture.getbuffer())
-        aside.replace(run / CURVES)
-    except BaseException:  # what a full disk has of it would only take room
-        aside.unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from nnlab.runs.atomic import ASIDE
+from nnlab.runs.atomic import replacing
 from nnlab.tracking import rows
 from nnlab.tracking.entries import Point, batches
 from nnlab.tracking.moved import follow_the_artifacts
@@ -131,7 +131,8 @@ class Store:
             if folder is None:
                 self.client.log_artifact(mlflow_id, str(file))
             else:
-                _copy(file, folder)
+                with replacing(folder / file.name, f".{os.getpid()}") as aside:
+                    shutil.copy2(file, aside)
 
     def has(self, mlflow_id: str) -> bool:
         """Is there a run with this MLflow id, be it deleted?"""
@@ -189,17 +190,6 @@ class Store:
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
-
-
-def _copy(file: Path, folder: Path) -> None:
-    """Copy the file into the folder: it replaces the one before."""
-    aside = folder / f"{file.name}.{os.getpid()}{ASIDE}"
-    try:
-        shutil.copy2(file, aside)
-        aside.replace(folder / file.name)
-    except BaseException:  # what a full disk has of it would only take room
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def ready(database: Path) -> None:

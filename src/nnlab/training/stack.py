@@ -6,62 +6,29 @@ saved and ends by itself, and one that has left changes nothing for the others.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import inf, nan
 from time import perf_counter
-from typing import Any, get_type_hints
 
 import numpy as np
 
 from nnlab.core.arrays import Array, Hyper, State, Workspace
-from nnlab.core.lbfgs import LBFGS
-from nnlab.core.objective import Analytic, Batch, NetworkObjective, Oracle
-from nnlab.core.random_search import RandomSearch
+from nnlab.core.objective import Batch, NetworkObjective, Oracle
 from nnlab.data.batches import Gathered
 from nnlab.data.memory import available
+from nnlab.training.alike import NUMBERS, merged, number, shape_of
 from nnlab.training.experiment import Experiment
 from nnlab.training.memory import footprint
 from nnlab.training.pause import Pause
 from nnlab.training.state import TrainingState
 from nnlab.training.steps import Steps
-from nnlab.training.stopping import TimeBudget
 from nnlab.training.trainer import Training, WatchedOracle, norm
 
-_NUMBERS = ("optimizer", "penalty", "averaging", "clipping")
-"""The parts of an experiment whose hyperparameters may differ within a stack."""
 _AHEAD = 4
 """So many times at most steps are made for one that has not asked for the first of them."""
 _HELD = 2.0
 """So many times what a training holds alone does it hold in a stack: its own state, and that which
 is stepped (measured: 1.1 to 2.0)."""
-
-
-def shape_of(experiment: Experiment) -> Any:
-    """What trainings have in common that can be stacked: the experiment without its seed and the
-    hyperparameters that are one number for each model. None where it is trained by itself:
-
-    L-BFGS and random search (a step asks more than one gradient), numerical gradients, dropout,
-    batch normalisation, augmentation, and a limit of time.
-    """
-    model = experiment.model
-    alone = (
-        isinstance(experiment.optimizer, LBFGS | RandomSearch),
-        not isinstance(experiment.gradient, Analytic),
-        getattr(model, "dropout", 0.0) > 0,
-        getattr(model, "batch_norm", False),
-        experiment.augmentation,
-        any(isinstance(rule, TimeBudget) for rule in experiment.stopping),
-        experiment.seeds > 1,
-    )
-    if any(alone):
-        return None
-    parts = {name: _shape(getattr(experiment, name)) for name in _NUMBERS}
-    rest = {
-        one.name: getattr(experiment, one.name)
-        for one in fields(experiment)
-        if one.name not in (*_NUMBERS, "seed")
-    }
-    return parts, rest
 
 
 def together(training: Training, stacks: int = 1) -> int:
@@ -238,15 +205,15 @@ class _Together(Steps):
         first = self._trainings[0]
         experiments = [training.experiment for training in self._trainings]
         parts = {
-            name: _merged([getattr(experiment, name) for experiment in experiments])
-            for name in _NUMBERS
+            name: merged([getattr(experiment, name) for experiment in experiments])
+            for name in NUMBERS
         }
         self.experiment = replace(first.experiment, **parts)
         self.scale = first.scale
         self.average_from, self.average_every = first.average_from, first.average_every
         self.objective = NetworkObjective(first.network, first.loss, self.experiment.penalty)
         self._same_batches = len({experiment.seed for experiment in experiments}) == 1
-        self._factor = _number(
+        self._factor = number(
             [
                 training.held(member.state)
                 for training, member in zip(self._trainings, members, strict=True)
@@ -315,31 +282,6 @@ class _WatchedRows(Oracle):
 
     def look(self, grad: Array) -> None:
         self.norms = [norm(one) for one in grad]
-
-
-def _hypers(component: Any) -> set[str]:
-    """The fields of a component that may be a number for each of K models."""
-    hints = get_type_hints(type(component))
-    return {one.name for one in fields(component) if hints[one.name] == Hyper}
-
-
-def _shape(component: Any) -> Any:
-    """What a component has beside such numbers."""
-    own = _hypers(component)
-    rest = {one.name: getattr(component, one.name) for one in fields(component)}
-    return type(component), {key: value for key, value in rest.items() if key not in own}
-
-
-def _merged(components: Sequence[Any]) -> Any:
-    """One component for K models."""
-    first = components[0]
-    values = {key: [getattr(one, key) for one in components] for key in _hypers(first)}
-    return replace(first, **{key: _number(value) for key, value in values.items()})
-
-
-def _number(values: Sequence[Any]) -> Hyper:
-    """One number for all models where it is the same, else `(K, 1)`."""
-    return values[0] if len(set(values)) == 1 else np.array(values, np.float64)[:, None]
 
 
 def _stacked(states: Sequence[State]) -> State:
