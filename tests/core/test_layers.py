@@ -447,3 +447,24 @@ def test_nothing_of_the_batch_s_size_is_allocated_after_the_first_time(layer, mo
     finally:
         tracemalloc.stop()
     assert peak < x.nbytes / 16  # NumPy's buffers of 64 KB and a few numbers for each unit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 10, 64, 65])
+@pytest.mark.parametrize("m", [1, 15, 16, 33, 1024])
+def test_what_is_evaluated_has_the_bits_of_training(m, outputs, dtype):
+    rng = np.random.default_rng(m)
+    layer = Dense("layer", 7, outputs)
+    x = rng.normal(size=(m, 7)).astype(dtype)
+    parameters = {
+        name: rng.normal(size=shape).astype(dtype) for name, shape in layer.shapes().items()
+    }
+    trained, evaluated = (
+        layer.forward(parameters, x, Workspace(), Mode(training)) for training in (True, False)
+    )
+    np.testing.assert_array_equal(evaluated, trained)
+    parameters["layer.bias"] += 1
+    np.testing.assert_array_equal(
+        layer.forward(parameters, x, Workspace()),
+        x @ parameters["layer.weight"] + parameters["layer.bias"],
+    )

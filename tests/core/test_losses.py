@@ -169,6 +169,10 @@ def test_losses_alone_have_the_bits_that_they_have_with_their_gradient(loss_clas
             np.testing.assert_array_equal(z, before)
             assert alone.dtype == dtype
             assert alone.shape == z.shape[:-1]
+            for first in range(min(m, 2)):  # with and without ties
+                judged, right = loss.judge(z[..., first:, :], y[first:], labels[first:], work)
+                np.testing.assert_array_equal(judged, alone[..., first:])
+                np.testing.assert_array_equal(right, (loss.decide(z) == labels)[..., first:])
 
 
 def test_losses_alone_of_distributions_and_of_what_is_not_finite():
@@ -182,7 +186,9 @@ def test_losses_alone_of_distributions_and_of_what_is_not_finite():
         y = loss.encode(np.arange(9) % 3, 3, z.dtype)
         with np.errstate(invalid="ignore"):
             alone, each = loss.losses(z, y, work).copy(), loss.each(z, y, work)[0]
+            right = loss.judge(z, y, np.arange(9) % 3, work)[1]
         np.testing.assert_array_equal(alone, each)
+        np.testing.assert_array_equal(right, loss.decide(z) == np.arange(9) % 3)
 
 
 def test_a_loss_made_of_another_one_has_its_own_value_alone():
@@ -206,6 +212,19 @@ def test_a_loss_that_inherits_what_each_costs_has_its_value_alone():
 
     z, labels = scores(CrossEntropy(), 3, 9)
     np.testing.assert_array_equal(Both().losses(z, labels, Workspace()), np.zeros(9))
+    judged, right = Both().judge(z, labels, labels, Workspace())
+    np.testing.assert_array_equal(judged, np.zeros(9))
+    np.testing.assert_array_equal(right, z.argmax(axis=1) == labels)
+
+
+def test_a_loss_that_decides_otherwise_is_judged_by_that():
+    class Lowest(CrossEntropy):
+        def decide(self, z):
+            return z.argmin(axis=-1)
+
+    z, labels = scores(CrossEntropy(), 3, 9)
+    right = Lowest().judge(z, labels, labels, Workspace())[1]
+    np.testing.assert_array_equal(right, z.argmin(axis=1) == labels)
 
 
 @pytest.mark.parametrize("loss_of_numbers", OF_NUMBERS, ids=lambda cls: cls.__name__)

@@ -9,8 +9,9 @@ SHORT = 32
 ones slowly."""
 
 
-def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array]:
-    """The rows' maxima, and log sum_c exp(z_c - max_c z_c), both `(...)` for z `(..., C)`.
+def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array, bool]:
+    """The rows' maxima, log sum_c exp(z_c - max_c z_c), both `(...)` for z `(..., C)`; and whether
+    each row is known to have its maximum once alone.
 
     Short rows have the bits of long ones: those of `np.add.reduce` along the row.
     """
@@ -18,14 +19,15 @@ def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array]:
     if classes > SHORT:
         highest = np.maximum.reduce(z, axis=-1)
         p = np.subtract(z, highest[..., None], out=work.get("exp", z.shape, z.dtype))
-        return highest, np.log(np.add.reduce(np.exp(p, out=p), axis=-1))
+        return highest, np.log(np.add.reduce(np.exp(p, out=p), axis=-1)), False
     rows = z.reshape(-1, classes)
     columns = work.get("exp", (classes, len(rows)), z.dtype)
     np.copyto(columns, rows.T)
     highest = np.maximum.reduce(columns, axis=0)
     columns -= highest
+    alone = int(np.count_nonzero(columns == 0)) == len(rows)
     np.exp(columns, out=columns)
-    return highest.reshape(shape), np.log(_pairwise(columns)).reshape(shape)
+    return highest.reshape(shape), np.log(_pairwise(columns)).reshape(shape), alone
 
 
 def _pairwise(columns: Array) -> Array:

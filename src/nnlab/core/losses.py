@@ -46,6 +46,9 @@ class Loss(Hashable, Protocol):
     def losses(self, z: Array, y: Array, work: Workspace) -> Array:
         """The loss of each example alone, to the same bits."""
 
+    def judge(self, z: Array, y: Array, labels: Array, work: Workspace) -> tuple[Array, Array]:
+        """The same, and whether what is decided is the label `(..., m)`."""
+
     def at_zero(self, y: Array, outputs: int) -> float:
         """The mean loss if all scores are zero, in closed form."""
 
@@ -62,18 +65,26 @@ class Mean:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        each, losses = (
+        each, losses, judge, decide = (
             next(k for k, one in enumerate(cls.__mro__) if name in vars(one))
-            for name in ("each", "losses")
+            for name in ("each", "losses", "judge", "decide")
         )
         if each < losses:
             cls.losses = Mean.losses  # type: ignore[method-assign]  # not another loss's
+        if min(each, losses, decide) < judge:
+            cls.judge = Mean.judge  # type: ignore[method-assign]
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         raise NotImplementedError
 
     def losses(self, z: Array, y: Array, work: Workspace) -> Array:
         return self.each(z, y, work)[0]
+
+    def judge(self, z: Array, y: Array, labels: Array, work: Workspace) -> tuple[Array, Array]:
+        return self.losses(z, y, work), self.decide(z) == labels
+
+    def decide(self, z: Array) -> Array:
+        raise NotImplementedError
 
     def __call__(
         self, z: Array, y: Array, work: Workspace, weights: Array | None = None
@@ -255,13 +266,22 @@ class CrossEntropy(OnLabels):
         return losses, p
 
     def losses(self, z: Array, y: Array, work: Workspace) -> Array:
+        return super().losses(z, y, work) if y.dtype.kind == "f" else self._judged(z, y, work)[0]
+
+    def judge(self, z: Array, y: Array, labels: Array, work: Workspace) -> tuple[Array, Array]:
         if y.dtype.kind == "f":
-            return super().losses(z, y, work)
-        right = z.reshape(-1)[places_of(y, z)]
-        highest, losses = log_sum_exp(z, work)
-        right -= highest
-        losses -= right
-        return losses
+            return super().judge(z, y, labels, work)
+        losses, margin, alone = self._judged(z, y, work)
+        return losses, margin == 0 if alone else self.decide(z) == labels
+
+    def _judged(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array, bool]:
+        """The losses, how far the right scores are from the highest ones, and whether each of these
+        is known to be the only one in its row."""
+        margin = z.reshape(-1)[places_of(y, z)]
+        highest, losses, alone = log_sum_exp(z, work)
+        margin -= highest
+        losses -= margin
+        return losses, margin, alone
 
     def at_zero(self, y: Array, outputs: int) -> float:
         return log(outputs)

@@ -1,6 +1,5 @@
 """Models: what the config says of a network (`Linear`, `MLP`), and the network itself."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -105,19 +104,22 @@ class Network:
     ) -> list[Array]:
         """The trace [x, y1, y2, ..., z] of every layer's output; z `(..., m, outputs)` is last."""
         name = ("forward", x.shape)
-        trace, passes = work.bound(name, _bind_forward, self, theta, x, mode.training)
+        trace, passes = work.bound(name, self.bind_forward, theta, x, mode.training)
         for forward in passes:
             forward(mode)
         return trace
 
-    def run(
-        self, parameters: Mapping[str, Array], x: Array, work: Workspace, mode: Mode
-    ) -> list[Array]:
-        """`forward`, given the views of theta; nothing is kept for a next time."""
-        trace = [x]
+    def bind_forward(
+        self, theta: Array, x: Array, training: bool, work: Workspace
+    ) -> tuple[list[Array], list[Forward]]:
+        """The trace of `forward`, and the layers' passes that fill it from what theta and x hold
+        when they are called."""
+        parameters, trace, passes = self.layout.views(theta), [x], []
         for layer in self.layers:
-            trace.append(layer.forward(parameters, trace[-1], work, mode))
-        return trace
+            y, forward = layer.bind_forward(parameters, trace[-1], work, training)
+            trace.append(y)
+            passes.append(forward)
+        return trace, passes
 
     def backward(
         self,
@@ -141,18 +143,6 @@ class Network:
             if isinstance(layer, Dense):
                 break
         return 1.0
-
-
-def _bind_forward(
-    network: Network, theta: Array, x: Array, training: bool, work: Workspace
-) -> tuple[list[Array], list[Forward]]:
-    """The trace of the network, and the layers' passes that fill it."""
-    parameters, trace, passes = network.layout.views(theta), [x], []
-    for layer in network.layers:
-        y, forward = layer.bind_forward(parameters, trace[-1], work, training)
-        trace.append(y)
-        passes.append(forward)
-    return trace, passes
 
 
 def _bind_backward(

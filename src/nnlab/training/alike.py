@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -45,15 +46,16 @@ def shape_of(experiment: Experiment) -> Any:
     return parts, rest
 
 
-def _hypers(component: Any) -> set[str]:
-    """The fields of a component that may be a number for each of K models."""
-    hints = get_type_hints(type(component))
-    return {one.name for one in fields(component) if hints[one.name] == Hyper}
+@cache
+def _hypers(of: type[Any]) -> frozenset[str]:
+    """The fields of a kind of component that may be a number for each of K models."""
+    hints = get_type_hints(of)
+    return frozenset(one.name for one in fields(of) if hints[one.name] == Hyper)
 
 
 def _shape(component: Any) -> Any:
     """What a component has beside such numbers."""
-    own = _hypers(component)
+    own = _hypers(component.__class__)
     rest = {one.name: getattr(component, one.name) for one in fields(component)}
     return type(component), {key: value for key, value in rest.items() if key not in own}
 
@@ -61,7 +63,7 @@ def _shape(component: Any) -> Any:
 def merged(components: Sequence[Any]) -> Any:
     """One component for K models."""
     first = components[0]
-    values = {key: [getattr(one, key) for one in components] for key in _hypers(first)}
+    values = {key: [getattr(one, key) for one in components] for key in _hypers(first.__class__)}
     return replace(first, **{key: number(value) for key, value in values.items()})
 
 

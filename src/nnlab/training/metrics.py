@@ -1,6 +1,6 @@
 """What is measured on a part of the data, in batches that fit the cache."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -45,33 +45,50 @@ class Evaluator:
 
     def each(self, weights: Sequence[tuple[Array, Array | None]]) -> list[dict[str, float]]:
         """The same for each of several weights, to the same bits; the examples are read once."""
-        models = [
-            (self.network.layout.views(theta), self.network.mode(buffers))
-            for theta, buffers in weights
-        ]
+        dtype = weights[0][0].dtype
+        models = self.work.get("models", (len(weights), self.network.layout.size), dtype)
+        modes = [self.network.mode(buffers) for _, buffers in weights]
+        for model, (theta, _) in zip(models, weights, strict=True):
+            model[...] = theta
         loss, right = np.zeros((2, len(models)))
-        for rows, x in self._chunks():
-            y, z = self.encoded.y[rows], self._scores(models, x)
-            losses = self.loss.losses(z, y, self.work)
-            loss += (np.add.reduce(losses, axis=-1) / len(x)).astype(np.float64) * len(x)
+        for name, rows, x in self._chunks():
+            y = self.encoded.y[rows]
+            z, passes = self.work.bound((name, len(models)), self._bind, models, x)
+            for run, mode in zip(passes, modes, strict=True):
+                run(mode)
             if self.labels is None:
+                losses = self.loss.losses(z, y, self.work)
                 squares = np.square(z - y, dtype=np.float64)
                 right += squares.reshape(len(models), -1).sum(axis=-1)
             else:
-                right += (self.loss.decide(z) == self.labels[rows]).sum(axis=-1)
+                losses, hits = self.loss.judge(z, y, self.labels[rows], self.work)
+                right += hits.sum(axis=-1)
+            loss += (np.add.reduce(losses, axis=-1) / len(x)).astype(np.float64) * len(x)
         n = len(self.encoded.x)
         score = right / n if self.labels is not None else self._r2(right)
         measured = zip((loss / n).tolist(), score.tolist(), strict=True)
         return [{"loss": one, self.score: other} for one, other in measured]
 
-    def _scores(self, models: Sequence[tuple[Mapping[str, Array], Mode]], x: Array) -> Array:
-        """What each model says of x, `(models, m, outputs)`."""
-        for k, (parameters, mode) in enumerate(models):
-            scores = self.network.run(parameters, x, self.work, mode)[-1]
-            if k == 0:
-                z = self.work.get("scores", (len(models), *scores.shape), scores.dtype)
-            z[k] = scores
-        return z
+    def _bind(
+        self, models: Array, x: Array, work: Workspace
+    ) -> tuple[Array, list[Callable[[Mode], None]]]:
+        """What each of the models says of x, `(models, m, outputs)`, and what computes it."""
+        traces = [self.network.bind_forward(theta, x, False, work) for theta in models]
+        last = traces[0][0][-1]
+        z = work.get("scores", (len(models), *last.shape), last.dtype)
+
+        def bound(k: int) -> Callable[[Mode], None]:
+            (*_, scores), passes = traces[k]
+            mine = z[k]
+
+            def run(mode: Mode) -> None:
+                for forward in passes:
+                    forward(mode)
+                np.copyto(mine, scores)
+
+            return run
+
+        return z, [bound(k) for k in range(len(models))]
 
     def _r2(self, squares: Array) -> Array:
         return 1 - squares / self._total if self._total else np.zeros(len(squares))
@@ -82,10 +99,20 @@ class Evaluator:
         y = self.encoded.y.astype(np.float64)
         return float(np.square(y - y.mean(axis=0)).sum())
 
-    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+    def _chunks(self) -> Iterable[tuple[Hashable, slice, Array]]:
+        """The examples in pieces, each with a name for what is bound to it: that of arrays in
+        memory is kept for the next time, others are bound one after another."""
         x: Inputs = self.encoded.x
-        slices = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
-        arrays = (
-            map(x.__getitem__, slices) if isinstance(x, np.ndarray) else x.ahead(ROWS, self.work)
-        )
-        return zip(slices, arrays, strict=True)
+        if isinstance(x, np.ndarray):
+            return self._pieces
+        slices = _slices(len(x))
+        return zip(("read",) * len(slices), slices, x.ahead(ROWS, self.work), strict=True)
+
+    @cached_property
+    def _pieces(self) -> list[tuple[Hashable, slice, Array]]:
+        x = self.encoded.x
+        return [(rows.start, rows, x[rows]) for rows in _slices(len(x))]
+
+
+def _slices(n: int) -> list[slice]:
+    return [slice(start, start + ROWS) for start in range(0, n, ROWS)]

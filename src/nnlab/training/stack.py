@@ -194,7 +194,7 @@ class _Earliest(Pause):
 
     @property
     def at(self) -> float:  # type: ignore[override]
-        return min(one.at for one in self._pauses)
+        return min([one.at for one in self._pauses])
 
 
 class _Together(Steps):
