@@ -45,6 +45,16 @@ def test_a_run_that_is_complete_is_announced(store, database, served, finished):
     assert said["experiment"] == store.experiment("unit")
 
 
+def test_a_study_is_finished_after_its_trials_whose_links_are_in_its_report(
+    store, served, finished
+):
+    study = finished([], kind="study")
+    trials = [finished([], kind="trial", parent=study.name) for _ in range(2)]
+    done, said = served(store, study, *trials)
+    assert done
+    assert [one["run"] for one in said] == [*(trial.name for trial in trials), study.name]
+
+
 def test_a_damaged_journal_is_reported_and_the_others_are_sent(store, served, finished):
     damaged, fine = finished(), finished()
     journal = damaged / "journal.jsonl"

@@ -48,6 +48,10 @@ class Projection:
     ) -> None:
         """`provide_picture` returns when the picture of the run in a directory is there."""
         self.path = path
+        found = glance(path)
+        self.kind: str = found.start["kind"] if found else ""
+        self.parent: str | None = found.start["parent"] if found else None
+        """The id of the run that it is nested in."""
         self._provide_picture = provide_picture
         self.store = store
         self.done = False
@@ -69,16 +73,17 @@ class Projection:
         """MLflow's id of the run's experiment."""
         return self._state.experiment
 
-    def advance(self, *, last: bool) -> None:
+    def advance(self, *, last: bool, waits: bool = False) -> None:
         """Send what has come; raises what MLflow raises, and can be called again then.
 
         `last` says that who started the run is gone: a journal that nobody writes and that has
-        no end record was left by a process that died, and its run is marked KILLED.
+        no end record was left by a process that died, and its run is marked KILLED. One that
+        `waits` is not finished yet.
 
         Raises `BusyError` while another process sends the run.
         """
         self._claim()
-        self._advance(last)
+        self._advance(last, waits)
         if self.done or self.left:
             self.close()
 
@@ -96,7 +101,7 @@ class Projection:
             self._claimed.close()
             self._claimed = None
 
-    def _advance(self, last: bool) -> None:
+    def _advance(self, last: bool, waits: bool) -> None:
         written = being_written(self.path / JOURNAL)  # before it is read: what it wrote is there
         self._read()
         if not self._records:
@@ -109,10 +114,10 @@ class Projection:
             self.done = True
             return
         waited = monotonic() - self._last_send >= SEND_SECONDS
-        if over or self.left or not self.run_id or (self._unsent and waited):
+        if (over and not waits) or self.left or not self.run_id or (self._unsent and waited):
             self._send()
             self._last_send = monotonic()
-        if over and self._end is not None:
+        if over and self._end is not None and not waits:
             self._finish(self._end)
 
     @property

@@ -125,7 +125,7 @@ class Projector:
         """Send what there is of one run; is it done with?"""
         name = projection.path.name
         try:
-            projection.advance(last=not self.more)
+            projection.advance(last=not self.more, waits=self._waits(projection))
         except JournalError as error:
             projection.abandon(str(error))
             self._fail(projection, str(error))
@@ -136,6 +136,11 @@ class Projector:
             ids = {"mlflow": projection.run_id, "experiment": projection.experiment}
             say(run=name, **ids, new=projection.new)
         return projection.done or bool(projection.left)
+
+    def _waits(self, projection: Projection) -> bool:
+        """Is it a study some of whose trials are not sent yet? Its report links them."""
+        nested = (one.parent == projection.path.name for one in self.following)
+        return projection.kind == "study" and (self.more or any(nested))
 
     def _given_up(
         self, projection: Projection, began: float, seconds: float, error: Exception
