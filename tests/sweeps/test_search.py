@@ -483,6 +483,23 @@ for k in range(12):
 """
 
 
+LEARNED = (
+    SCRIPT
+    + """
+import sys
+assert search.importances()["z"] > 0.5
+assert not any(name.split(".")[0] == "sklearn" for name in sys.modules)
+import sklearn.ensemble  # it is there all the same
+assert search.importances()["z"] > 0.5
+"""
+)
+
+
+@pytest.mark.slow
+def test_what_was_learned_is_told_without_scikit_learn():
+    subprocess.run([sys.executable, "-c", LEARNED], check=True)
+
+
 @pytest.mark.slow
 def test_suggestions_do_not_depend_on_the_hashes_of_texts():
     outputs = {

@@ -1,155 +1,148 @@
-"""The pictures of a study's report, by plotly: each is a figure, or None where there is nothing."""
+"""The pictures of a study's report as plotly.js takes them, `{"data": ..., "layout": ...}`, or None
+where there is nothing. (plotly's Python classes would check each of them, which takes a second.)"""
 
+from collections.abc import Sequence
 from html import escape
 from math import isfinite, log10
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from nnlab.plots.study import Study, Trial
 
+Figure: TypeAlias = dict[str, Any]
+"""Data and layout, of what JSON has."""
+
 COLORS = {"COMPLETE": "#2563a8", "PRUNED": "#a3a3a3", "FAILED": "#c0392b", "best": "#d9822b"}
+_BLUES = "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c 08306b"
+"""ColorBrewer's, from light to dark."""
+_SCALE = [[k / 8, f"#{color}"] for k, color in enumerate(_BLUES.split())]
 _CURVES = 300
 """So many learning curves are drawn at most: the best ones."""
 
 
-def history(study: Study) -> Any:
-    from plotly import graph_objects as go
-
-    figure = go.Figure()
+def history(study: Study) -> Figure:
+    data = []
     for state in ("COMPLETE", "PRUNED"):
         shown = [
             (trial, value)
             for trial in study.trials
             if trial.state == state and (value := _last(trial)) is not None
         ]
-        figure.add_scatter(
-            x=[trial.number for trial, _ in shown],
-            y=[value for _, value in shown],
-            mode="markers",
-            name=state.lower(),
-            marker={"color": COLORS[state], "size": 7},
-            text=[_values(trial) for trial, _ in shown],
-            hovertemplate="trial %{x}: %{y:.5g}<br>%{text}<extra></extra>",
+        data.append(
+            {
+                **_points([trial.number for trial, _ in shown], [value for _, value in shown]),
+                "name": state.lower(),
+                "marker": {"color": COLORS[state], "size": 7},
+                "text": [_values(trial) for trial, _ in shown],
+                "hovertemplate": "trial %{x}: %{y:.5g}<br>%{text}<extra></extra>",
+            }
         )
     steps = study.best_so_far
-    figure.add_scatter(
-        x=[number for number, _ in steps],
-        y=[value for _, value in steps],
-        mode="lines",
-        name="best so far",
-        line={"shape": "hv", "color": COLORS["best"], "width": 2},
-    )
-    figure.update_xaxes(title="trial")
-    figure.update_yaxes(title=study.metrics[0], type=_scale(study))
-    return figure
+    best = {
+        **_line([number for number, _ in steps], [value for _, value in steps]),
+        "name": "best so far",
+        "line": {"shape": "hv", "color": COLORS["best"], "width": 2},
+    }
+    return _figure([*data, best], _axis("trial"), _axis(study.metrics[0], type=_scale(study)))
 
 
-def front(study: Study) -> Any:
-    from plotly import graph_objects as go
-
+def front(study: Study) -> Figure:
     best = {trial.number for trial in study.best}
-    figure = go.Figure()
+    data = []
     for name, chosen in (("beaten", False), ("front", True)):
         shown = [trial for trial in study.complete if (trial.number in best) == chosen]
-        figure.add_scatter(
-            x=[trial.objectives[0] for trial in shown],
-            y=[trial.objectives[1] for trial in shown],
-            mode="markers",
-            name=name,
-            marker={"color": COLORS["best" if chosen else "COMPLETE"], "size": 8},
-            text=[f"trial {trial.number}<br>{_values(trial)}" for trial in shown],
-            hovertemplate="%{text}<br>%{x:.5g}, %{y:.5g}<extra></extra>",
+        data.append(
+            {
+                **_points(*([trial.objectives[k] for trial in shown] for k in (0, 1))),
+                "name": name,
+                "marker": {"color": COLORS["best" if chosen else "COMPLETE"], "size": 8},
+                "text": [f"trial {trial.number}<br>{_values(trial)}" for trial in shown],
+                "hovertemplate": "%{text}<br>%{x:.5g}, %{y:.5g}<extra></extra>",
+            }
         )
-    figure.update_xaxes(title=study.metrics[0])
-    figure.update_yaxes(title=study.metrics[1])
-    return figure
+    return _figure(data, *map(_axis, study.metrics[:2]))
 
 
-def importances(study: Study) -> Any:
-    from plotly import graph_objects as go
-
+def importances(study: Study) -> Figure:
     keys = [key for key in reversed(study.varied) if key in study.importances]
-    figure = go.Figure(
-        go.Bar(
-            x=[study.importances[key] for key in keys],
-            y=keys,
-            orientation="h",
-            marker={"color": COLORS["COMPLETE"]},
-            texttemplate="%{x:.0%}",
-            hoverinfo="skip",
-        )
-    )
-    figure.update_xaxes(title="importance", tickformat=".0%", rangemode="tozero")
-    figure.update_yaxes(automargin=True)
-    return figure
+    bars = {
+        "type": "bar",
+        "x": [study.importances[key] for key in keys],
+        "y": keys,
+        "orientation": "h",
+        "marker": {"color": COLORS["COMPLETE"]},
+        "texttemplate": "%{x:.0%}",
+        "hoverinfo": "skip",
+    }
+    return _figure([bars], _axis("importance", tickformat=".0%", rangemode="tozero"), _axis())
 
 
-def learning(study: Study) -> Any:
-    from plotly import graph_objects as go
-
+def learning(study: Study) -> Figure:
     best = {trial.number for trial in study.best}
     drawn = [trial for trial in study.trials if len(trial.curve) > 1]
     sign = 1 if study.directions[0] == "minimize" else -1
     drawn.sort(key=lambda trial: (trial.state != "COMPLETE", sign * (_last(trial) or 0.0)))
-    figure = go.Figure()
+    data = []
     for trial in reversed(drawn[:_CURVES]):
         points = [(step, value) for step, value in trial.curve if isfinite(value)]
         complete = trial.state == "COMPLETE"
         kind = "best" if trial.number in best else trial.state
-        figure.add_scatter(
-            x=[step for step, _ in points],
-            y=[value for _, value in points],
-            mode="lines",
-            name=f"trial {trial.number}, {trial.state.lower()}",
-            showlegend=False,
-            opacity=1 if kind == "best" else 0.5,
-            line={
-                "color": COLORS[kind],
-                "width": 2.5 if kind == "best" else 1,
-                "dash": "solid" if complete else "dot",
-            },
-            hovertemplate="step %{x}: %{y:.5g}",
+        data.append(
+            {
+                **_line([step for step, _ in points], [value for _, value in points]),
+                "name": f"trial {trial.number}, {trial.state.lower()}",
+                "showlegend": False,
+                "opacity": 1 if kind == "best" else 0.5,
+                "line": {
+                    "color": COLORS[kind],
+                    "width": 2.5 if kind == "best" else 1,
+                    "dash": "solid" if complete else "dot",
+                },
+                "hovertemplate": "step %{x}: %{y:.5g}",
+            }
         )
-    figure.update_xaxes(title="step")
-    figure.update_yaxes(title=study.metrics[0], type=_scale(study))
-    return figure
+    return _figure(data, _axis("step"), _axis(study.metrics[0], type=_scale(study)))
 
 
-def slices(study: Study) -> Any:
-    from plotly.subplots import make_subplots
-
+def slices(study: Study) -> Figure:
     keys = study.varied[:6]
-    figure = make_subplots(1, len(keys), shared_yaxes=True, horizontal_spacing=0.015)
-    for column, key in enumerate(keys, start=1):
+    gap = 0.015
+    width = (1 + gap) / len(keys)
+    data, axes = [], {}
+    for column, key in enumerate(keys):
+        name = str(column + 1) if column else ""
         shown = [trial for trial in study.complete if key in trial.values]
-        figure.add_scatter(
-            x=[_axis(study, key, trial) for trial in shown],
-            row=1,
-            col=column,
-            mode="markers",
-            y=[trial.objectives[0] for trial in shown],
-            showlegend=False,
-            marker={
-                "color": [trial.number for trial in shown],
-                "colorscale": "Blues",
-                "size": 7,
-                "cmin": -len(study.trials) / 3,
-                "line": {"width": 0.5, "color": "#555"},
-            },
-            text=[f"trial {trial.number}<br>{_values(trial)}" for trial in shown],
-            hovertemplate="%{text}<br>%{y:.5g}<extra></extra>",
+        data.append(
+            {
+                **_points(
+                    [_coordinate(study, key, trial) for trial in shown],
+                    [trial.objectives[0] for trial in shown],
+                ),
+                "xaxis": f"x{name}",
+                "yaxis": f"y{name}",
+                "showlegend": False,
+                "marker": {
+                    "color": [trial.number for trial in shown],
+                    "colorscale": _SCALE,
+                    "size": 7,
+                    "cmin": -len(study.trials) / 3,
+                    "line": {"width": 0.5, "color": "#555"},
+                },
+                "text": [f"trial {trial.number}<br>{_values(trial)}" for trial in shown],
+                "hovertemplate": "%{text}<br>%{y:.5g}<extra></extra>",
+            }
         )
-        log = study.logarithmic(key)
-        figure.update_xaxes(title=key, type="log" if log else None, row=1, col=column)
-    figure.update_yaxes(title=study.metrics[0], type=_scale(study), col=1)
-    figure.update_yaxes(type=_scale(study))
-    return figure
+        domain = [column * width, (column + 1) * width - gap]
+        kind = {"type": "log"} if study.logarithmic(key) else {}
+        axes[f"xaxis{name}"] = _axis(key, anchor=f"y{name}", domain=domain, **kind)
+        shared = {"matches": "y", "showticklabels": False} if column else {}
+        title = "" if column else study.metrics[0]
+        axes[f"yaxis{name}"] = _axis(title, anchor=f"x{name}", type=_scale(study), **shared)
+    return {"data": data, "layout": axes}
 
 
-def parallel(study: Study) -> Any:
-    from plotly import graph_objects as go
-
+def parallel(study: Study) -> Figure | None:
     keys = study.varied[:10]
     shown = [trial for trial in study.complete if all(key in trial.values for key in keys)]
     if len(shown) < 2:
@@ -171,23 +164,22 @@ def parallel(study: Study) -> Any:
                     "ticktext": names,
                 }
             )
-    return go.Figure(
-        go.Parcoords(
-            dimensions=dimensions,
-            domain={"x": [0, 0.95], "y": [0, 0.82]},
-            labelangle=-12,
-            line={
-                "color": sizes,
-                "colorscale": "Blues",
-                "reversescale": study.directions[0] == "minimize",
-                "cauto": True,
-            },
-        )
-    )
+    lines = {
+        "type": "parcoords",
+        "dimensions": dimensions,
+        "domain": {"x": [0, 0.95], "y": [0, 0.82]},
+        "labelangle": -12,
+        "line": {
+            "color": sizes,
+            "colorscale": _SCALE,
+            "reversescale": study.directions[0] == "minimize",
+            "cauto": True,
+        },
+    }
+    return {"data": [lines], "layout": {}}
 
 
-def contour(study: Study) -> Any:
-    from plotly import graph_objects as go
+def contour(study: Study) -> Figure | None:
     from scipy.interpolate import griddata
 
     first, second = [key for key in study.varied if numbers(study, key)][:2]
@@ -208,47 +200,59 @@ def contour(study: Study) -> Any:
     except Exception:  # scipy's own error: all points on one line
         return None
     powers = [10**one if log else one for one, log in zip((columns, rows), logs, strict=True)]
-    figure = go.Figure(
-        go.Contour(
-            x=powers[0],
-            y=powers[1],
-            z=surface,
-            colorscale="Blues",
-            connectgaps=False,
-            reversescale=study.directions[0] == "minimize",
-            hoverinfo="skip",
-            line={"width": 0.5},
-            colorbar={
-                "title": {
-                    "text": f"log10 {study.metrics[0]}"
-                    if _scale(study) == "log"
-                    else study.metrics[0],
-                    "side": "right",
-                }
-            },
-        )
+    metric = study.metrics[0]
+    title = {"text": f"log10 {metric}" if _scale(study) == "log" else metric, "side": "right"}
+    data: list[dict[str, Any]] = [
+        {
+            "type": "contour",
+            "x": powers[0].tolist(),
+            "y": powers[1].tolist(),
+            "z": surface.tolist(),
+            "colorscale": _SCALE,
+            "connectgaps": False,
+            "reversescale": study.directions[0] == "minimize",
+            "hoverinfo": "skip",
+            "line": {"width": 0.5},
+            "colorbar": {"title": title, "outlinewidth": 0},
+        },
+        {
+            **_points(*([trial.values[key] for trial in shown] for key in (first, second))),
+            "showlegend": False,
+            "marker": {"color": "#222", "size": 4},
+            "text": [f"trial {trial.number}: {short(trial.objectives[0])}" for trial in shown],
+            "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+        },
+    ]
+    data += [
+        {
+            **_points([best.values.get(first)], [best.values.get(second)]),
+            "showlegend": False,
+            "hoverinfo": "skip",
+            "marker": {"color": COLORS["best"], "size": 13, "symbol": "star"},
+        }
+        for best in study.best[:1]
+    ]
+    axes = (
+        _axis(key, **({"type": "log"} if log else {}))
+        for key, log in zip((first, second), logs, strict=True)
     )
-    figure.add_scatter(
-        x=[trial.values[first] for trial in shown],
-        y=[trial.values[second] for trial in shown],
-        mode="markers",
-        showlegend=False,
-        marker={"color": "#222", "size": 4},
-        text=[f"trial {trial.number}: {short(trial.objectives[0])}" for trial in shown],
-        hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
-    )
-    for best in study.best[:1]:
-        figure.add_scatter(
-            x=[best.values.get(first)],
-            y=[best.values.get(second)],
-            mode="markers",
-            showlegend=False,
-            hoverinfo="skip",
-            marker={"color": COLORS["best"], "size": 13, "symbol": "star"},
-        )
-    figure.update_xaxes(title=first, type="log" if logs[0] else None)
-    figure.update_yaxes(title=second, type="log" if logs[1] else None)
-    return figure
+    return _figure(data, *axes)
+
+
+def _figure(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> Figure:
+    return {"data": data, "layout": {"xaxis": x, "yaxis": y}}
+
+
+def _axis(title: str = "", **more: Any) -> dict[str, Any]:
+    return {"title": {"text": escape(title)}, **more}
+
+
+def _points(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y}
+
+
+def _line(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y}
 
 
 def _dimension(label: str, values: list[float], log: bool) -> dict[str, Any]:
@@ -272,7 +276,7 @@ def _scale(study: Study) -> str:
     return "log" if wide else "linear"
 
 
-def _axis(study: Study, key: str, trial: Trial) -> Any:
+def _coordinate(study: Study, key: str, trial: Trial) -> Any:
     value = trial.values[key]
     return value if numbers(study, key) else str(value)
 

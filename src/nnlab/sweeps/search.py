@@ -6,6 +6,7 @@ order of their numbers; so a search that is told the same again goes on as if ne
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -175,13 +176,15 @@ class Search:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) < 2 or len({trial.values[0] for trial in complete}) < 2:
             return {}
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        importance = _importance()
+        evaluator = importance.PedAnovaImportanceEvaluator()
         sign = -1.0 if study.directions[0] == StudyDirection.MAXIMIZE else 1.0
         with warnings.catch_warnings():  # that of a target it takes the lowest for the best
             warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
-            return optuna.importance.get_param_importances(
+            found: dict[str, float] = importance.get_param_importances(
                 study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
             )
+        return found
 
     def _begin(self, number: int) -> int:
         if number != len(self._ids):
@@ -267,3 +270,18 @@ class Search:
         mine = self._members[number][evaluation]
         minimize = self.definition.direction == "minimize"
         return len(theirs) > 0 and worse_than(pruner, mine, theirs, minimize)
+
+
+def _importance() -> Any:
+    """`optuna.importance`. For evaluators that are not used here it imports scikit-learn, which
+    takes 2 s, and does without where that is not installed: so it seems to be, meanwhile."""
+    if "sklearn" not in sys.modules:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        from optuna import importance as lazy
+
+        lazy.get_param_importances  # noqa: B018  # imports it
+    finally:
+        if sys.modules["sklearn"] is None:
+            del sys.modules["sklearn"]
+    return lazy
