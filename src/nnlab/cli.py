@@ -1,5 +1,6 @@
 """The command line: `nnlab COMMAND ...`. Each command's module is imported when it is used."""
 
+import gc
 import os
 import sys
 import traceback
@@ -11,6 +12,7 @@ from nnlab import __version__
 from nnlab.commands import COMMANDS, FAILED, PLUGGABLE
 from nnlab.errors import RestartError, UserError
 from nnlab.escaping import LINES, escaped
+from nnlab.garbage import OBJECTS
 from nnlab.names import nearest
 from nnlab.runs.interrupts import Interrupted, check, heed, ignore
 
@@ -36,6 +38,7 @@ RESTARTED = "NNLAB_RESTARTED"
 def main() -> None:
     """The console script: exit code 0 done, 1 failed or different, 2 bad input, 70 an error of
     nnlab's own in a command whose 1 is a verdict, 128 + its number for a signal (130: Ctrl-C)."""
+    gc.set_threshold(OBJECTS)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     if not arguments or arguments[0] in ("-h", "--help", "help"):
