@@ -468,3 +468,26 @@ def test_what_is_evaluated_has_the_bits_of_training(m, outputs, dtype):
         layer.forward(parameters, x, Workspace()),
         x @ parameters["layer.weight"] + parameters["layer.bias"],
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 10, 64, 65])
+@pytest.mark.parametrize("m", [1, 7, 8, 24, 33])
+def test_each_of_a_stack_has_the_bits_that_it_has_alone(m, outputs, dtype):
+    rng = np.random.default_rng(m)
+    layer, models = Dense("layer", 7, outputs), 5
+    layout = Layout.of(layer.shapes())
+    theta, x = rng.normal(size=(models, layout.size)).astype(dtype), rng.normal(size=(m, 7))
+    x, dy = x.astype(dtype), rng.normal(size=(models, m, outputs)).astype(dtype)
+    grad = np.zeros_like(theta)
+    how = layout.views(theta), layout.views(grad)
+    y = layer.forward(how[0], x, work := Workspace(), Mode(training=True))
+    dx = layer.backward(*how, x, y, dy, work, input_needed=True).copy()
+    for k in range(models):
+        alone = np.zeros(layout.size, dtype)
+        one = layout.views(theta[k]), layout.views(alone)
+        y_k = layer.forward(one[0], x, mine := Workspace(), Mode(training=True))
+        np.testing.assert_array_equal(y[k], y_k)
+        dx_k = layer.backward(*one, x, y_k, dy[k], mine, input_needed=True)
+        np.testing.assert_array_equal(dx[k], dx_k)
+        np.testing.assert_array_equal(grad[k], alone)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nnlab.core.arrays import Workspace
-from nnlab.core.log_sum_exp import SHORT, log_sum_exp
+from nnlab.core.log_sum_exp import SHORT, log_sum_exp, row_maxima, row_sums
 
 LENGTHS = [*range(1, SHORT + 9), 63, 64, 65, 127, 128, 129, 1000]
 
@@ -63,3 +63,18 @@ def test_a_maximum_that_is_there_twice_or_not_at_all_is_not_alone():
     never[5, 0] = np.nan
     with np.errstate(invalid="ignore"):
         assert not any(log_sum_exp(one, Workspace())[2] for one in (twice, never))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [1, 32, 255, 256, 700])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_many_short_rows_are_reduced_to_the_bits_of_each(length, m, dtype):
+    z, work = rows(length, m, dtype), Workspace()
+    before = z.copy()
+    np.testing.assert_array_equal(row_maxima(z, work), z.max(axis=-1))
+    np.testing.assert_array_equal(row_sums(z, work), np.add.reduce(z, axis=-1))
+    np.testing.assert_array_equal(z, before)
+    for reduce in (row_maxima, row_sums):
+        stacked = reduce(z.reshape(1, m, length), work)
+        assert stacked.shape == (1, m)
+        np.testing.assert_array_equal(stacked[0], reduce(z, Workspace()))

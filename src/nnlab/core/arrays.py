@@ -44,10 +44,17 @@ class Workspace:
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Zeros that nobody writes to."""
-        key = ("zeros", shape, dtype)
+        return self._constant(0, shape, dtype)
+
+    def ones(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Ones that nobody writes to."""
+        return self._constant(1, shape, dtype)
+
+    def _constant(self, number: int, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        key = (("constant", number), shape, dtype)
         array = self._arrays.get(key)
         if array is None:
-            array = self._arrays[key] = np.zeros(shape, dtype)
+            array = self._arrays[key] = np.full(shape, number, dtype)
             array.flags.writeable = False
         return array
 

@@ -1,4 +1,4 @@
-"""The logarithm of a sum of exponentials, of many rows at once."""
+"""Sums, maxima and the logarithm of a sum of exponentials, of many rows at once."""
 
 import numpy as np
 
@@ -7,6 +7,8 @@ from nnlab.core.arrays import Array, Workspace
 SHORT = 32
 """Rows up to that length are turned into columns: NumPy reduces each row by itself, and many short
 ones slowly."""
+MANY = 256
+"""So many rows are many (measured: fewer are sooner reduced than turned)."""
 
 
 def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array, bool]:
@@ -20,14 +22,39 @@ def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array, bool]:
         highest = np.maximum.reduce(z, axis=-1)
         p = np.subtract(z, highest[..., None], out=work.get("exp", z.shape, z.dtype))
         return highest, np.log(np.add.reduce(np.exp(p, out=p), axis=-1)), False
-    rows = z.reshape(-1, classes)
-    columns = work.get("exp", (classes, len(rows)), z.dtype)
-    np.copyto(columns, rows.T)
+    columns = _columns(z, work)
     highest = np.maximum.reduce(columns, axis=0)
     columns -= highest
-    alone = int(np.count_nonzero(columns == 0)) == len(rows)
+    alone = int(np.count_nonzero(columns == 0)) == highest.size
     np.exp(columns, out=columns)
     return highest.reshape(shape), np.log(_pairwise(columns)).reshape(shape), alone
+
+
+def row_maxima(z: Array, work: Workspace) -> Array:
+    """max_c z_c, `(...)` for z `(..., C)`."""
+    if not _many_short(z):
+        return np.asarray(np.maximum.reduce(z, axis=-1))
+    return np.asarray(np.maximum.reduce(_columns(z, work), axis=0).reshape(z.shape[:-1]))
+
+
+def row_sums(z: Array, work: Workspace) -> Array:
+    """sum_c z_c, `(...)` for z `(..., C)`, to the bits of `np.add.reduce` along the row."""
+    if not _many_short(z):
+        return np.asarray(np.add.reduce(z, axis=-1))
+    return _pairwise(_columns(z, work)).reshape(z.shape[:-1])
+
+
+def _many_short(z: Array) -> bool:
+    classes: int = z.shape[-1]
+    return classes <= SHORT and z.size >= MANY * classes
+
+
+def _columns(z: Array, work: Workspace) -> Array:
+    """The rows of z `(..., C)` as columns `(C, n)`, in a work array."""
+    rows = z.reshape(-1, z.shape[-1])
+    columns = work.get("columns", rows.shape[::-1], z.dtype)
+    np.copyto(columns, rows.T)
+    return columns
 
 
 def _pairwise(columns: Array) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from nnlab.core.arrays import Array, Workspace
 from nnlab.core.laws import law
-from nnlab.core.log_sum_exp import log_sum_exp
+from nnlab.core.log_sum_exp import log_sum_exp, row_maxima, row_sums
 
 
 class Loss(Hashable, Protocol):
@@ -246,7 +246,7 @@ class CrossEntropy(OnLabels):
 
     def each(self, z: Array, y: Array, work: Workspace) -> tuple[Array, Array]:
         p = work.get("dz", z.shape, z.dtype)
-        np.subtract(z, np.maximum.reduce(z, axis=-1, keepdims=True), out=p)
+        np.subtract(z, row_maxima(z, work)[..., None], out=p)
         labels = y.dtype.kind != "f"
         if labels:
             flat = p.reshape(-1)  # one index is faster than two
@@ -255,13 +255,13 @@ class CrossEntropy(OnLabels):
         else:
             right = np.vecdot(p, y)
         np.exp(p, out=p)
-        total = np.add.reduce(p, axis=-1, keepdims=True)
-        p /= total
+        total = row_sums(p, work)
+        p /= total[..., None]
         if labels:
             flat[places] -= 1
         else:
             p -= y
-        losses = np.log(total[..., 0])
+        losses = np.log(total)
         losses -= right
         return losses, p
 

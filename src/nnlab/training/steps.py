@@ -15,6 +15,11 @@ from nnlab.training.state import TrainingState
 SEARCH = 4
 """The random stream of gradient-free steps."""
 
+BUFFER = 4096
+"""Numbers in NumPy's own buffer where several models are stepped. With 8192, its default, rows of
+about 2,000 numbers go through the buffer, which takes longer than the arithmetic does; one model is
+a row alone. No bits depend on it."""
+
 NEVER = Pause()
 """No pause is wanted."""
 
@@ -43,6 +48,8 @@ class Steps:
         held = self.held(state)
         tries = optimizer.gradient_free or optimizer.full_batch
         with np.errstate(all="ignore"):
+            if state.theta.ndim > 1:
+                np.setbufsize(BUFFER)  # until this context is left
             while state.step < upto:
                 oracle.batch = self._gather(state, work)
                 if tries:  # points that are not kept leave the running statistics alone
