@@ -4,11 +4,11 @@
     python -m benchmarks.search [--trials N] [--epochs E] [--workers K] [--rounds R] [--json FILE]
 
 The same budget: so many trials of so many epochs of a 64-32-10 network on the digits, batch 32,
-momentum, learning rate, momentum and l2 drawn at random from the same ranges, float32, on the same
-cores (a process each, one thread). Every trial is judged by its accuracy on held-out examples when
-it ends. Others are written as their users write them: joblib's processes; Optuna's processes
-on one journal file. nnlab with `tracking=none`, with all trials complete in MLflow, and,
-once it is there, with `engine=vectorized`. Wall time; rounds are interleaved.
+momentum, learning rate, momentum and l2 drawn at random from the same ranges, float32, on as many
+cores as there are workers (a process each, one thread; nnlab's driver is on them, too). Every trial
+is judged by its accuracy on held-out examples when it ends. Others are written as their users write
+them: joblib's processes; Optuna's processes on one journal file. nnlab with `tracking=none`, with
+all trials complete in MLflow, and both with `engine=vectorized`. Wall time; rounds are interleaved.
 """
 
 import argparse
@@ -135,12 +135,14 @@ PEERS = {"joblib + scikit-learn": SKLEARN, "Optuna + PyTorch": TORCH}
 def main() -> None:
     """Run them in turn, print tables, write JSON if asked."""
     parser = argparse.ArgumentParser("python -m benchmarks.search", description=__doc__)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # all that is started here inherits it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.workers])
     load, ways = os.getloadavg()[0], [*OURS, *PEERS]
     times: dict[str, list[float]] = {way: [] for way in ways}
     best: dict[str, float] = {}
