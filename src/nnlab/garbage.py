@@ -5,4 +5,4 @@ MLflow takes, and 6 % of what comes before the first training step.
 """
 
 OBJECTS = 50_000
-"""So many new objects come before it looks (Python's own number is 700)."""
+"""So many new objects come before it looks (Python 3.11 does after 700)."""

@@ -61,8 +61,10 @@ def test_a_maximum_that_is_there_twice_or_not_at_all_is_not_alone():
     twice, never = z.copy(), z.copy()
     twice[3, 7] = twice[3, 2] = twice[3].max()
     never[5, 0] = np.nan
+    both = twice.copy()
+    both[5, 0] = np.inf
     with np.errstate(invalid="ignore"):
-        assert not any(log_sum_exp(one, Workspace())[2] for one in (twice, never))
+        assert not any(log_sum_exp(one, Workspace())[2] for one in (twice, never, both))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,8 +6,9 @@ from math import nan
 
 import numpy as np
 import pytest
+from plotly import graph_objects
 
-from nnlab.plots.report import html, write
+from nnlab.plots.report import _figures, html, write
 from nnlab.plots.study import Study, Trial
 
 SPACE = {
@@ -75,6 +76,17 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_plotly_knows_every_property_of_the_pictures(name):
+    made = STUDIES[name]
+    for _, _, draw in _figures(made):
+        if figure := draw(made):
+            assert len(graph_objects.Figure(figure).data) == len(figure["data"])
+            figure["data"][0]["colour"] = "red"
+            with pytest.raises(ValueError, match="colour"):
+                graph_objects.Figure(figure)
 
 
 @pytest.mark.parametrize("name", STUDIES)

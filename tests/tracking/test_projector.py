@@ -45,9 +45,7 @@ def test_a_run_that_is_complete_is_announced(store, database, served, finished):
     assert said["experiment"] == store.experiment("unit")
 
 
-def test_a_study_is_finished_after_its_trials_whose_links_are_in_its_report(
-    store, served, finished
-):
+def test_a_study_is_finished_after_its_trials(store, served, finished):
     study = finished([], kind="study")
     trials = [finished([], kind="trial", parent=study.name) for _ in range(2)]
     done, said = served(store, study, *trials)

@@ -18,8 +18,9 @@ def test_the_vectors_are_those_that_the_optimizer_and_the_averaging_keep(experim
     training = Training(experiment(model=MLP((10,)), optimizer=Adam(), averaging=EMA()))
     found = footprint(training.experiment, training.network, training.splits)
     parameters = 4 * 10 + 10 + 10 * 3 + 3
-    # theta, gradient, before, m, v in float32; the average and what a norm is summed in in float64
-    assert found.vectors == parameters * (5 * 4 + 2 * 8)
+    # theta, gradient, before, m, v, two that are measured in float32; the average and what a norm
+    # is summed in in float64
+    assert found.vectors == parameters * (7 * 4 + 2 * 8)
 
 
 @pytest.mark.parametrize("width", [10**5, 4 * 10**5])

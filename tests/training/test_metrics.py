@@ -1,5 +1,8 @@
 """Metrics against scikit-learn's, on the same predictions."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
@@ -215,3 +218,30 @@ def test_measuring_moves_nothing():
     for array, copy in zip((x, y, theta), before, strict=True):
         np.testing.assert_array_equal(array, copy)
     assert isinstance(evaluate.work, Workspace)
+
+
+def test_evaluators_that_share_work_arrays_measure_as_each_does_alone():
+    rng = np.random.default_rng(0)
+    network, work = MLP((5,)).build(4, 3), Workspace()
+    batches = [Batch(rng.normal(size=(50, 4)), rng.integers(3, size=50)) for _ in range(2)]
+    shared = [Evaluator(network, CrossEntropy(), one, one.y, work) for one in batches]
+    for _ in range(3):
+        theta = rng.normal(size=network.layout.size)
+        for evaluate, batch in zip(shared, batches, strict=True):
+            alone = Evaluator(network, CrossEntropy(), batch, batch.y)
+            assert evaluate(theta) == alone(theta)
+
+
+def test_what_is_measured_is_let_go_with_its_evaluator_without_the_garbage_collector():
+    rng = np.random.default_rng(0)
+    network, labels = MLP((5,), batch_norm=True, dropout=0.5).build(4, 3), rng.integers(3, size=50)
+    evaluate = Evaluator(network, CrossEntropy(), Batch(rng.normal(size=(50, 4)), labels), labels)
+    theta, buffers = rng.normal(size=network.layout.size), network.initial_buffers(np.float64)
+    gc.disable()
+    try:
+        evaluate(theta, buffers)
+        left = weakref.ref(evaluate.work)
+        del evaluate
+        assert left() is None
+    finally:
+        gc.enable()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from operator import is_not
 from typing import Any, TypeAlias, TypeVar, cast
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -59,14 +60,15 @@ class Workspace:
         return array
 
     def bound(self, name: Hashable, make: Callable[..., T], *to: object) -> T:
-        """`make(*to, self)`, for instance functions that have the arrays they work on.
+        """`make(*to, proxy(self))`, for instance functions that have the arrays they work on.
 
         It is made anew whenever one of `to` is another object than it was under that name, so that
-        nothing bound to an array outlives its use.
+        nothing bound to an array outlives its use. What is made may keep the workspace it is given:
+        that is a weak one, so that arrays go with the last who uses them, not with the garbage.
         """
         held = self._bound.get(name)
         if held is None or any(map(is_not, held[0], to)):
-            held = self._bound[name] = (to, make(*to, self))
+            held = self._bound[name] = (to, make(*to, proxy(self)))
         return cast(T, held[1])
 
 

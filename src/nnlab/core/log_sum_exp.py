@@ -25,7 +25,7 @@ def log_sum_exp(z: Array, work: Workspace) -> tuple[Array, Array, bool]:
     columns = _columns(z, work)
     highest = np.maximum.reduce(columns, axis=0)
     columns -= highest
-    alone = int(np.count_nonzero(columns == 0)) == highest.size
+    alone = int(np.count_nonzero(columns == 0)) == highest.size and bool(np.isfinite(highest).all())
     np.exp(columns, out=columns)
     return highest.reshape(shape), np.log(_pairwise(columns)).reshape(shape), alone
 
@@ -38,7 +38,8 @@ def row_maxima(z: Array, work: Workspace) -> Array:
 
 
 def row_sums(z: Array, work: Workspace) -> Array:
-    """sum_c z_c, `(...)` for z `(..., C)`, to the bits of `np.add.reduce` along the row."""
+    """sum_c z_c, `(...)` for z `(..., C)`, to the bits of `np.add.reduce` along the row. It may be
+    in a work array, valid until the next call."""
     if not _many_short(z):
         return np.asarray(np.add.reduce(z, axis=-1))
     return _pairwise(_columns(z, work)).reshape(z.shape[:-1])

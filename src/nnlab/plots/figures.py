@@ -244,7 +244,7 @@ def _figure(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) ->
 
 
 def _axis(title: str = "", **more: Any) -> dict[str, Any]:
-    return {"title": {"text": escape(title)}, **more}
+    return {"title": {"text": escape(title, quote=False)}, **more}
 
 
 def _points(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:

@@ -274,7 +274,8 @@ class Search:
 
 def _importance() -> Any:
     """`optuna.importance`. For evaluators that are not used here it imports scikit-learn, which
-    takes 2 s, and does without where that is not installed: so it seems to be, meanwhile."""
+    takes 2 s, and does without where that is not installed: so it seems to be, meanwhile. (Those
+    evaluators then say so as long as the process lives.)"""
     if "sklearn" not in sys.modules:
         sys.modules["sklearn"] = None  # type: ignore[assignment]
     try:

@@ -139,8 +139,10 @@ class Projector:
 
     def _waits(self, projection: Projection) -> bool:
         """Is it a study some of whose trials are not sent yet? Its report links them."""
-        nested = (one.parent == projection.path.name for one in self.following)
-        return projection.kind == "study" and (self.more or any(nested))
+        if projection.kind != "study":
+            return False
+        self._accept()
+        return any(one.parent == projection.path.name for one in self.following)
 
     def _given_up(
         self, projection: Projection, began: float, seconds: float, error: Exception

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nnlab.core.arrays import Array
+from nnlab.core.arrays import Array, Workspace
 from nnlab.core.laws import law
 from nnlab.core.losses import Loss
 from nnlab.core.model import Network
@@ -62,11 +62,12 @@ def in_order(experiment: Experiment, batch: Batch) -> tuple[Order, Batches]:
 def evaluators(experiment: Experiment, network: Network, splits: Splits) -> dict[str, Evaluator]:
     """What measures each part: the loss itself, neither smoothed nor weighted nor penalised."""
     loss, dtype, classes = experiment.loss, experiment.dtype, len(splits.classes)
+    work = Workspace()
 
     def evaluator(part: Part) -> Evaluator:
         y = _encoded(part, loss, classes, dtype) if classes else part.y.astype(dtype)
         encoded = Batch(cast(Array, part.x.astype(dtype)), y)  # a view does what is asked of it
-        return Evaluator(network, loss, encoded, part.y if classes else None)
+        return Evaluator(network, loss, encoded, part.y if classes else None, work)
 
     return {
         name: evaluator(part) for name, part in zip(Splits._fields[:3], splits[:3], strict=True)

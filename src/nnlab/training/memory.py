@@ -43,6 +43,7 @@ def footprint(experiment: Experiment, network: Network, splits: Splits) -> Footp
         array.nbytes // 2 for state in kept for array in state.values() if array.shape == (2,)
     )
     each += 3 * size + _DOUBLE
+    each += size * (2 if experiment.averaging.label else 1)  # what is evaluated is copied
     if isinstance(experiment.optimizer, LBFGS):
         each += 2 * experiment.optimizer.memory * _DOUBLE
     dense = [layer for layer in network.layers if isinstance(layer, Dense)]

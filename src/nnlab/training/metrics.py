@@ -32,6 +32,7 @@ class Evaluator:
     labels: Array | None
     """Integer labels, or None for regression."""
     work: Workspace = field(default_factory=Workspace)
+    """Evaluators that are used one after another may share one."""
 
     @property
     def score(self) -> str:
@@ -53,7 +54,7 @@ class Evaluator:
         loss, right = np.zeros((2, len(models)))
         for name, rows, x in self._chunks():
             y = self.encoded.y[rows]
-            z, passes = self.work.bound((name, len(models)), self._bind, models, x)
+            z, passes = self.work.bound((id(self), name, len(models)), self._bind, models, x)
             for run, mode in zip(passes, modes, strict=True):
                 run(mode)
             if self.labels is None:
