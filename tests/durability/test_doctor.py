@@ -45,7 +45,7 @@ def in_mlflow(lab, run):
 def lose_power(process):
     """Kill a command and its tracking process, which would have said what became of it."""
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
     rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
     (tracker,) = [

@@ -15,11 +15,10 @@ from nnlab.garbage import OBJECTS
 from nnlab.runs.runtime import free
 
 LOG = "tracking.log"
-_RUN = f"""
-import gc, runpy, sys
-gc.set_threshold({OBJECTS})
-runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
-"""
+_RUN = (
+    f"import gc, runpy, sys; gc.set_threshold({OBJECTS}); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
 """`python -m MODULE`, in which MLflow is imported sooner."""
 
 

@@ -49,12 +49,15 @@ class Evaluator:
         dtype = weights[0][0].dtype
         models = self.work.get("models", (len(weights), self.network.layout.size), dtype)
         modes = [self.network.mode(buffers) for _, buffers in weights]
+        training = modes[0].training
         for model, (theta, _) in zip(models, weights, strict=True):
             model[...] = theta
         loss, right = np.zeros((2, len(models)))
         for name, rows, x in self._chunks():
             y = self.encoded.y[rows]
-            z, passes = self.work.bound((id(self), name, len(models)), self._bind, models, x)
+            z, passes = self.work.bound(
+                (id(self), name, len(models)), self._bind, models, x, training
+            )
             for run, mode in zip(passes, modes, strict=True):
                 run(mode)
             if self.labels is None:
@@ -71,10 +74,10 @@ class Evaluator:
         return [{"loss": one, self.score: other} for one, other in measured]
 
     def _bind(
-        self, models: Array, x: Array, work: Workspace
+        self, models: Array, x: Array, training: bool, work: Workspace
     ) -> tuple[Array, list[Callable[[Mode], None]]]:
         """What each of the models says of x, `(models, m, outputs)`, and what computes it."""
-        traces = [self.network.bind_forward(theta, x, False, work) for theta in models]
+        traces = [self.network.bind_forward(theta, x, training, work) for theta in models]
         last = traces[0][0][-1]
         z = work.get("scores", (len(models), *last.shape), last.dtype)
 
