@@ -1,6 +1,10 @@
 """What long tests found is shown in tables at the end, wherever they ran."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # machines are shared: nothing is timed here
+settings.load_profile("untimed")
 
 
 @pytest.fixture
